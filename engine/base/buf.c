@@ -46,7 +46,8 @@ enum err buf_printf(struct buf *b, struct err_info *err, const char *fmt, ...)
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    enum err rc = n < 0 ? err_set(err, ERR_INTERNAL, "cannot format text") : buf_reserve(b, (size_t)n, err);
+    enum err rc =
+        n < 0 ? err_set(err, ERR_INTERNAL, "cannot format text") : buf_reserve(b, (size_t)n, err);
     if (!rc) {
         vsnprintf((char *)b->data + b->len, (size_t)n + 1, fmt, again);
         b->len += (size_t)n;
@@ -151,7 +152,8 @@ enum err buf_add_unbase64(struct buf *out, const char *text, size_t len, struct 
     size_t rest = digits % 4;
     if (rest == 1 || (pads && rest + pads != 4)) {
         out->len = start;
-        return err_set(err, ERR_BAD_BASE64, "base64 ends in the middle of a group (%zu digits)", digits);
+        return err_set(err, ERR_BAD_BASE64, "base64 ends in the middle of a group (%zu digits)",
+                       digits);
     }
     if (rest >= 2) {
         acc <<= 6 * (4 - rest);

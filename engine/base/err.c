@@ -55,7 +55,8 @@ enum err err_prefix(struct err_info *err, const char *fmt, ...)
     memcpy(old, err->message, sizeof old);
     size_t n = strlen(prefix), room = sizeof err->message - 1;
     if (n > room / 2) n = room / 2;
-    snprintf(err->message, sizeof err->message, "%.*s: %.*s", (int)n, prefix, (int)(room - n - 2), old);
+    snprintf(err->message, sizeof err->message, "%.*s: %.*s", (int)n, prefix, (int)(room - n - 2),
+             old);
     return err->code;
 }
 

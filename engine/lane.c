@@ -1,0 +1,251 @@
+#include "engine/lane.h"
+
+#include "engine/base/mem.h"
+#include "engine/nn/exec.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+struct item {
+    const struct nn_net *net;
+    int n, h, w;
+    const float *in;
+    float *const *outs;
+    struct err_info *err;
+    enum err rc;
+    bool done;
+    pthread_cond_t finished; /* one condition an item: a lane wakes only those it served */
+    struct item *next;
+};
+
+struct lane {
+    struct lanes *all;
+    pthread_t thread;
+    struct nn_exec *exec;
+    float *scratch; /* gathered inputs and outputs of a batch with several owners */
+    size_t scratch_floats;
+};
+
+struct lanes {
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    struct item *head, **tail;
+    bool stop;
+    int n, started;
+    struct lane *lane;
+    struct lane_stats stats;
+};
+
+static size_t row_floats(struct nn_shape s)
+{
+    return (size_t)s.c * (size_t)s.h * (size_t)s.w;
+}
+
+/* Takes the oldest item and those behind it that fit into its batch; the lock is held. */
+static struct item *take_batch(struct lanes *l, int *rows)
+{
+    struct item *first = l->head, *last = first, **at;
+    l->head = first->next;
+    first->next = NULL;
+    *rows = first->n;
+    at = &l->head;
+    while (*at) {
+        struct item *i = *at;
+        if (i->net == first->net && i->h == first->h && i->w == first->w &&
+            *rows + i->n <= LANE_MAX_ROWS) {
+            *at = i->next;
+            i->next = NULL;
+            last = last->next = i;
+            *rows += i->n;
+        } else {
+            at = &i->next;
+        }
+    }
+    l->tail = at;
+    return first;
+}
+
+static enum err scratch_reserve(struct lane *lane, size_t floats, struct err_info *err)
+{
+    if (floats <= lane->scratch_floats) return ERR_OK;
+    float *p = mem_aligned(floats, sizeof *p);
+    if (!p) return err_set(err, ERR_NOMEM, "no memory for a batch of %zu floats", floats);
+    free(lane->scratch);
+    lane->scratch = p;
+    lane->scratch_floats = floats;
+    return ERR_OK;
+}
+
+/* Several owners: copies their rows together, runs once, copies the results back. */
+static enum err run_gathered(struct lane *lane, struct item *first, int rows, struct err_info *err)
+{
+    const struct nn_graph *g = nn_net_graph(first->net);
+    AUTO_FREE struct nn_shape *shapes = malloc((size_t)g->n_ops * sizeof *shapes);
+    float *outs[NN_MAX_OUTPUTS] = {NULL};
+    size_t in_floats, total, out_floats[NN_MAX_OUTPUTS] = {0};
+    int h = g->in_h ? g->in_h : first->h, w = g->in_w ? g->in_w : first->w;
+    enum err rc;
+
+    if (!shapes) return err_set(err, ERR_NOMEM, "no memory for %d shapes", g->n_ops);
+    if ((rc = nn_graph_shapes(g, h, w, shapes, err))) return rc;
+    in_floats = (size_t)g->in_c * (size_t)h * (size_t)w;
+    total = in_floats * (size_t)rows;
+    for (int k = 0; k < g->n_outputs; k++) {
+        out_floats[k] = row_floats(shapes[g->outputs[k].op]);
+        total += out_floats[k] * (size_t)rows;
+    }
+    if ((rc = scratch_reserve(lane, total, err))) return rc;
+
+    float *in = lane->scratch, *at = in;
+    for (struct item *i = first; i; i = i->next) {
+        memcpy(at, i->in, in_floats * (size_t)i->n * sizeof *at);
+        at += in_floats * (size_t)i->n;
+    }
+    for (int k = 0; k < g->n_outputs; k++) {
+        outs[k] = at;
+        at += out_floats[k] * (size_t)rows;
+    }
+    if ((rc = nn_exec_run(lane->exec, first->net, rows, first->h, first->w, in, outs, err)))
+        return rc;
+    for (int k = 0; k < g->n_outputs; k++) {
+        const float *from = outs[k];
+        for (struct item *i = first; i; i = i->next) {
+            size_t floats = out_floats[k] * (size_t)i->n;
+            if (i->outs[k]) memcpy(i->outs[k], from, floats * sizeof *from);
+            from += floats;
+        }
+    }
+    return ERR_OK;
+}
+
+static void run_batch(struct lane *lane, struct item *first, int rows)
+{
+    struct err_info err = ERR_INFO_INIT;
+    enum err rc = first->next ? run_gathered(lane, first, rows, &err)
+                              : nn_exec_run(lane->exec, first->net, first->n, first->h, first->w,
+                                            first->in, first->outs, &err);
+    for (struct item *i = first; i; i = i->next) {
+        i->rc = rc;
+        if (rc && i->err) *i->err = err;
+    }
+}
+
+static void count_batch(struct lane_stats *s, int rows)
+{
+    int slot = 0;
+    while (slot < LANE_HISTOGRAM - 1 && rows > 1 << slot) slot++;
+    s->histogram[slot]++;
+    s->batches++;
+    s->rows += (unsigned long long)rows;
+}
+
+static void *lane_main(void *self)
+{
+    struct lane *lane = self;
+    struct lanes *l = lane->all;
+
+    pthread_mutex_lock(&l->lock);
+    for (;;) {
+        while (!l->head && !l->stop) pthread_cond_wait(&l->work, &l->lock);
+        if (!l->head) break;
+        int rows;
+        struct item *first = take_batch(l, &rows);
+        count_batch(&l->stats, rows);
+        pthread_mutex_unlock(&l->lock);
+
+        run_batch(lane, first, rows);
+
+        pthread_mutex_lock(&l->lock);
+        while (first) {
+            struct item *next =
+                first->next; /* the owner may return, and its stack go, once done is seen */
+            first->done = true;
+            pthread_cond_signal(&first->finished);
+            first = next;
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+enum err lanes_run(void *self, const struct nn_net *net, int n, int h, int w, const float *in,
+                   float *const *outs, struct err_info *err)
+{
+    struct lanes *l = self;
+    struct item item = {.net = net, .n = n, .h = h, .w = w, .in = in, .outs = outs, .err = err};
+
+    pthread_cond_init(&item.finished, NULL);
+    pthread_mutex_lock(&l->lock);
+    *l->tail = &item;
+    l->tail = &item.next;
+    pthread_cond_signal(&l->work);
+    while (!item.done) pthread_cond_wait(&item.finished, &l->lock);
+    pthread_mutex_unlock(&l->lock);
+    pthread_cond_destroy(&item.finished);
+    return item.rc;
+}
+
+void lanes_stats(struct lanes *l, struct lane_stats *out)
+{
+    pthread_mutex_lock(&l->lock);
+    *out = l->stats;
+    out->lanes = l->n;
+    out->waiting = 0;
+    for (const struct item *i = l->head; i; i = i->next) out->waiting++;
+    pthread_mutex_unlock(&l->lock);
+}
+
+enum err lanes_new(struct lanes **out, int n_lanes, int threads_each, struct err_info *err)
+{
+    enum err rc;
+    struct lanes *l = calloc(1, sizeof *l);
+    if (!l) return err_set(err, ERR_NOMEM, "no memory for the lanes");
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->work, NULL);
+    l->tail = &l->head;
+    l->n = n_lanes;
+    l->lane = calloc((size_t)n_lanes, sizeof *l->lane);
+    if (!l->lane) {
+        rc = err_set(err, ERR_NOMEM, "no memory for %d lanes", n_lanes);
+        goto fail;
+    }
+    for (int i = 0; i < n_lanes; i++) {
+        struct lane *lane = &l->lane[i];
+        char name[16];
+        lane->all = l;
+        if ((rc = nn_exec_new(&lane->exec, threads_each, 0, err))) goto fail;
+        if (pthread_create(&lane->thread, NULL, lane_main, lane)) {
+            nn_exec_free(lane->exec);
+            rc = err_set(err, ERR_INTERNAL, "cannot start thread %d of %d lanes", i, n_lanes);
+            goto fail;
+        }
+        l->started++;
+        snprintf(name, sizeof name, "lane-%d", i);
+        pthread_setname_np(lane->thread, name);
+    }
+    *out = l;
+    return ERR_OK;
+fail:
+    lanes_free(l);
+    return rc;
+}
+
+void lanes_free(struct lanes *l)
+{
+    if (!l) return;
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->lock);
+    for (int i = 0; i < l->started; i++) {
+        pthread_join(l->lane[i].thread, NULL);
+        nn_exec_free(l->lane[i].exec);
+        free(l->lane[i].scratch);
+    }
+    free(l->lane);
+    pthread_cond_destroy(&l->work);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+}
