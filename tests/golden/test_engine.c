@@ -1,0 +1,304 @@
+/* The engine on real photographs: who is who, the same answer whoever else is asking, upright
+ * whatever EXIF says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "engine/base/mem.h"
+#include "engine/engine.h"
+#include "engine/match.h"
+#include "tests/support.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+
+static const char *const pictures[] = {
+    FACES "/lfw-view1/Hamid_Karzai/Hamid_Karzai_0001.jpg",
+    FACES "/lfw-view1/Hamid_Karzai/Hamid_Karzai_0002.jpg",
+    FACES "/lfw-view1/AJ_Cook/AJ_Cook_0001.jpg",
+    FACES "/cast/bbt3.jpg",
+    FACES "/cast/amy/amy1.png",
+    FACES "/groups/2008_002470.jpg",
+};
+
+static struct engine *open_engine(int threads, const char *average)
+{
+    struct engine *e = NULL;
+    struct err_info err = ERR_INFO_INIT;
+    struct engine_options o = {
+        .models_dir = test_models_dir(), .threads = threads, .average = average};
+    if (engine_open(&e, &o, &err)) fail_msg("%s", err.message);
+    return e;
+}
+
+static struct analysis analyse(struct engine *e, const char *path, enum face_select select)
+{
+    struct buf b = test_read(path);
+    struct analysis a = {0};
+    struct err_info err = ERR_INFO_INIT;
+    struct analyse_options o = {.select = select, .embedding = true};
+    if (engine_analyse(e, b.data, b.len, &o, &a, &err)) fail_msg("%s: %s", path, err.message);
+    buf_release(&b);
+    return a;
+}
+
+static float similarity(const struct analysis *a, const struct analysis *b)
+{
+    return match_similarity(a->faces[0].embedding, b->faces[0].embedding, a->faces[0].dim);
+}
+
+static void one_person_is_nearer_than_another(void **state)
+{
+    if (!test_have_models() || !test_have_shared()) skip();
+    (void)state;
+    struct engine *e = open_engine(2, NULL);
+    struct analysis k1 = analyse(e, pictures[0], FACE_MAIN),
+                    k2 = analyse(e, pictures[1], FACE_MAIN);
+    struct analysis other = analyse(e, pictures[2], FACE_MAIN);
+    /* goldens: the two Karzai faces are 0.447 apart by Euclid, others at least 0.679: 1 - cos is
+     * about L2^2/4.2 */
+    assert_true(similarity(&k1, &k2) > 0.93f);
+    assert_true(similarity(&k1, &other) < 0.90f);
+    float length = match_similarity(k1.faces[0].embedding, k1.faces[0].embedding, k1.faces[0].dim);
+    assert_true(fabsf(length - 1) < 1e-5f);
+    analysis_release(&k1);
+    analysis_release(&k2);
+    analysis_release(&other);
+    engine_close(e);
+}
+
+struct asker {
+    struct engine *e;
+    const struct analysis *want;
+    int wrong;
+};
+
+static bool same(const struct analysis *a, const struct analysis *b)
+{
+    if (a->n != b->n) return false;
+    for (int i = 0; i < a->n; i++) {
+        const struct face *f = &a->faces[i], *g = &b->faces[i];
+        if (memcmp(f->box, g->box, sizeof f->box) != 0 ||
+            memcmp(f->points, g->points, sizeof f->points) != 0)
+            return false;
+        if (memcmp(f->embedding, g->embedding, (size_t)f->dim * sizeof(float)) != 0) return false;
+    }
+    return true;
+}
+
+static void *ask(void *self)
+{
+    struct asker *q = self;
+    for (size_t round = 0; round < 2; round++) {
+        for (size_t i = 0; i < ARRAY_LEN(pictures); i++) {
+            struct analysis a = analyse(q->e, pictures[i], FACE_ALL);
+            if (!same(&a, &q->want[i])) q->wrong++;
+            analysis_release(&a);
+        }
+    }
+    return NULL;
+}
+
+/* Bit for bit: alone on one thread, and with eight askers on two lanes that share batches. */
+static void answers_do_not_depend_on_company(void **state)
+{
+    if (!test_have_models() || !test_have_shared()) skip();
+    (void)state;
+    struct analysis want[ARRAY_LEN(pictures)];
+    struct engine *e = open_engine(1, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(pictures); i++) want[i] = analyse(e, pictures[i], FACE_ALL);
+    engine_close(e);
+    e = open_engine(2, NULL);
+    struct asker askers[8];
+    pthread_t threads[ARRAY_LEN(askers)];
+    for (size_t i = 0; i < ARRAY_LEN(askers); i++) {
+        askers[i] = (struct asker){e, want, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, ask, &askers[i]), 0);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(askers); i++) pthread_join(threads[i], NULL);
+    for (size_t i = 0; i < ARRAY_LEN(askers); i++) assert_int_equal(askers[i].wrong, 0);
+    struct engine_stats s;
+    engine_stats(e, &s);
+    assert_true(s.rows > s.batches); /* some batches were shared */
+    for (size_t i = 0; i < ARRAY_LEN(pictures); i++) analysis_release(&want[i]);
+    engine_close(e);
+}
+
+static void exif_orientations_agree(void **state)
+{
+    static const char *const names[] = {"obama", "couple", "group_bbt"};
+    if (!test_have_models() || !test_have_shared()) skip();
+    (void)state;
+    struct engine *e = open_engine(2, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct analysis upright = {0};
+        for (int o = 1; o <= 8; o++) {
+            char path[200];
+            snprintf(path, sizeof path, FACES "/exif/%s_orient%d.jpg", names[i], o);
+            struct analysis a = analyse(e, path, FACE_ALL);
+            if (o == 1) {
+                upright = a;
+                assert_true(a.n > 0);
+                continue;
+            }
+            if (a.n != upright.n) fail_msg("%s: %d faces, upright %d", path, a.n, upright.n);
+            for (int f = 0; f < a.n; f++) {
+                float s = match_similarity(a.faces[f].embedding, upright.faces[f].embedding,
+                                           a.faces[f].dim);
+                if (s < 0.999f)
+                    fail_msg("%s: face %d has cosine %.5f to upright", path, f, (double)s);
+                for (int k = 0; k < 4; k++) {
+                    float d = fabsf(a.faces[f].box[k] - upright.faces[f].box[k]);
+                    if (d > 0.06f * upright.faces[f].box[3])
+                        fail_msg("%s: face %d, box[%d] is %.1f px off", path, f, k, (double)d);
+                }
+            }
+            analysis_release(&a);
+        }
+        analysis_release(&upright);
+    }
+    engine_close(e);
+}
+
+static void selection_and_its_errors(void **state)
+{
+    if (!test_have_models() || !test_have_shared()) skip();
+    (void)state;
+    struct engine *e = open_engine(1, NULL);
+    struct analysis a = {0};
+    struct err_info err = ERR_INFO_INIT;
+    struct buf group = test_read(FACES "/cast/bbt3.jpg"),
+               dogs = test_read(FACES "/groups/dogs.jpg");
+    static const struct {
+        enum face_select select;
+        enum err group, dogs;
+    } rows[] = {{FACE_MAIN, ERR_OK, ERR_NO_FACE},
+                {FACE_LARGEST, ERR_OK, ERR_NO_FACE},
+                {FACE_SINGLE, ERR_MANY_FACES, ERR_NO_FACE},
+                {FACE_ALL, ERR_OK, ERR_OK}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct analyse_options o = {.select = rows[i].select};
+        assert_int_equal(engine_analyse(e, group.data, group.len, &o, &a, &err), rows[i].group);
+        if (!rows[i].group) {
+            assert_int_equal(a.n > 1, rows[i].select == FACE_ALL);
+            assert_null(a.faces[0].embedding);
+            analysis_release(&a);
+        }
+        assert_int_equal(engine_analyse(e, dogs.data, dogs.len, &o, &a, &err), rows[i].dogs);
+        if (!rows[i].dogs) {
+            assert_int_equal(a.n, 0);
+            analysis_release(&a);
+        }
+    }
+    buf_release(&group);
+    buf_release(&dogs);
+    engine_close(e);
+}
+
+static void extras_come_when_asked(void **state)
+{
+    if (!test_have_models() || !test_have_shared()) skip();
+    (void)state;
+    struct engine *e = open_engine(1, "none");
+    struct analysis a = {0}, chip = {0};
+    struct err_info err = ERR_INFO_INIT;
+    struct buf b = test_read(pictures[2]);
+    struct analyse_options o = {
+        .embedding = true, .mask = true, .mask_png = true, .chip_png = true};
+    if (engine_analyse(e, b.data, b.len, &o, &a, &err)) fail_msg("%s", err.message);
+    const struct face *f = &a.faces[0];
+    assert_true(f->n_polygon >= 8 && f->mask_png.len > 8 && f->chip_png.len > 8);
+    assert_memory_equal(f->mask_png.data, "\x89PNG\r\n\x1a\n", 8);
+    float top =
+        1e9f; /* the mask reaches up over the eyes at least as far as they are above the nose */
+    for (int i = 0; i < f->n_polygon; i++) top = fminf(top, f->polygon[i][1]);
+    assert_true(top < 2 * f->points[0][1] - f->points[2][1]);
+
+    o = (struct analyse_options){.embedding = true, .precropped = true};
+    if (engine_analyse(e, f->chip_png.data, f->chip_png.len, &o, &chip, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(chip.n, 1);
+    assert_true(match_similarity(f->embedding, chip.faces[0].embedding, f->dim) > 0.99999f);
+    assert_string_equal(chip.faces[0].pass, "precropped");
+
+    struct buf thumb = BUF_INIT(1 << 20);
+    assert_int_equal(engine_thumbnail(e, b.data, b.len, f->box, 96, &thumb, &err), ERR_OK);
+    assert_memory_equal(thumb.data, "\xff\xd8\xff", 3);
+    buf_release(&thumb);
+    analysis_release(&a);
+    analysis_release(&chip);
+    buf_release(&b);
+    engine_close(e);
+}
+
+static void black_white_and_tiny_pictures(void **state)
+{
+    /* 1 x 1 black PNG (68 bytes); as a chip it must give a finite unit vector, as a photograph it
+     * has no face. */
+    static const uint8_t dot[] = {0x89, 'P', 'N', 'G',  '\r', '\n', 0x1a, '\n', 0,    0, 0, 13,
+                                  'I',  'H', 'D', 'R',  0,    0,    0,    1,    0,    0, 0, 1,
+                                  8,    0,   0,   0,    0,    0x3a, 0x7e, 0x9b, 0x55, 0, 0, 0,
+                                  10,   'I', 'D', 'A',  'T',  0x78, 0x9c, 0x63, 0x60, 0, 0, 0,
+                                  2,    0,   1,   0x48, 0xaf, 0xa4, 0x71, 0,    0,    0, 0, 'I',
+                                  'E',  'N', 'D', 0xae, 0x42, 0x60, 0x82};
+    if (!test_have_models()) skip();
+    (void)state;
+    struct engine *e = open_engine(1, NULL);
+    struct analysis a = {0};
+    struct err_info err = ERR_INFO_INIT;
+    struct analyse_options o = {.embedding = true, .precropped = true};
+    if (engine_analyse(e, dot, sizeof dot, &o, &a, &err)) fail_msg("%s", err.message);
+    float length = match_similarity(a.faces[0].embedding, a.faces[0].embedding, a.faces[0].dim);
+    assert_true(fabsf(length - 1) < 1e-5f);
+    analysis_release(&a);
+    o.precropped = false;
+    assert_int_equal(engine_analyse(e, dot, sizeof dot, &o, &a, &err), ERR_NO_FACE);
+    engine_close(e);
+}
+
+static void recipes_tell_averages_apart(void **state)
+{
+    if (!test_have_models()) skip();
+    (void)state;
+    struct engine *a = open_engine(1, "none"), *b = open_engine(1, "mirror"),
+                  *c = open_engine(2, "mirror");
+    assert_int_equal(strlen(engine_recipe(a)), 64);
+    assert_string_not_equal(engine_recipe(a), engine_recipe(b));
+    assert_string_equal(engine_recipe(b), engine_recipe(c));
+    assert_string_equal(engine_embedder(a)->name, "dlib-resnet");
+    assert_int_equal(engine_embedder(a)->dim, 128);
+    engine_close(a);
+    engine_close(b);
+    engine_close(c);
+    struct engine *e = NULL;
+    struct err_info err = ERR_INFO_INIT;
+    assert_int_equal(engine_open(&e, &(struct engine_options){.models_dir = "/nonexistent"}, &err),
+                     ERR_NOT_FOUND);
+    assert_non_null(strstr(err.message, "model fetch"));
+    assert_int_equal(
+        engine_open(&e, &(struct engine_options){.models_dir = test_models_dir(), .backend = "gpu"},
+                    &err),
+        ERR_INVALID);
+    assert_int_equal(
+        engine_open(
+            &e, &(struct engine_options){.models_dir = test_models_dir(), .average = "lots"}, &err),
+        ERR_INVALID);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_person_is_nearer_than_another),
+        cmocka_unit_test(answers_do_not_depend_on_company),
+        cmocka_unit_test(exif_orientations_agree),
+        cmocka_unit_test(selection_and_its_errors),
+        cmocka_unit_test(extras_come_when_asked),
+        cmocka_unit_test(black_white_and_tiny_pictures),
+        cmocka_unit_test(recipes_tell_averages_apart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
