@@ -1,8 +1,8 @@
 # make            build visavis            make run         install what is missing, fetch the models, serve
-# make test       everything and its tests make check       + style, layers, debug, asan and tsan builds
+# make test       all tests; T=warp: some  make check       + style, layers, debug, asan and tsan builds
 # make bench      micro-benchmarks         make bench-peers speed beside the Python programs (venv under build/)
 # make fuzz T=png SECS=60                  make test-fresh  make run and make test in a clean Debian chroot
-# make fmt, tidy, layers, headers, cov, clean
+# make install PREFIX= DESTDIR=            make deps, fmt, tidy, layers, headers, cov, clean
 # Pick a variant with BUILD=release|debug|asan|tsan|cov; each has its own build/$(BUILD).
 SHELL   := /bin/bash
 BUILD   ?= release
@@ -20,8 +20,11 @@ OPT.tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 OPT.cov     := -O0 -g --coverage
 $(if $(OPT.$(BUILD)),,$(error unknown BUILD=$(BUILD)))
 
-# What only installs must not need the packages that it installs.
-NOPKG := $(filter deps clean help test-fresh,$(MAKECMDGOALS))
+# What installs packages, or leaves the building to a make of its own, must not need the packages that it installs.
+NOPKG := $(if $(MAKECMDGOALS),$(if $(filter-out deps clean help test-fresh run test check layers fmt fmt-check,$(MAKECMDGOALS)),,1))
+ifeq ($(NOPKG),)
+$(foreach p,$(PKGS),$(if $(shell pkg-config --exists $(p) 2>/dev/null && echo 1),,$(error $(p) is missing: make deps)))
+endif
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 # OpenBLAS: the OpenMP build, by path (Debian's alternatives would take the pthread build where both are installed).
@@ -30,9 +33,9 @@ BLASDIR := $(firstword $(wildcard /usr/lib/$(shell $(CC) -print-multiarch 2>/dev
 # Ours, kept apart from CFLAGS/LDFLAGS so that `make CFLAGS=...` adds to these and does not replace them.
 ccflags := -I. -D_GNU_SOURCE -std=c11 -fvisibility=hidden -fstack-protector-strong -fPIE $(WARN) \
            $(if $(DEVELOPER),-Werror) $(OPT.$(BUILD)) \
-           $(if $(NOPKG),,$(shell pkg-config --cflags $(PKGS) 2>/dev/null)) $(CPPFLAGS) $(CFLAGS)
+           $(if $(NOPKG),,$(shell pkg-config --cflags $(PKGS))) $(CPPFLAGS) $(CFLAGS)
 ldflags := -pie -Wl,-z,relro,-z,now -Wl,-rpath,$(BLASDIR) $(filter -fsanitize% --coverage,$(OPT.$(BUILD))) $(LDFLAGS)
-ldlibs  := $(if $(NOPKG),,$(shell pkg-config --libs $(PKGS) 2>/dev/null)) $(BLASDIR)/libopenblas.so -ldnnl -lgomp -lm -pthread $(LDLIBS)
+ldlibs  := $(if $(NOPKG),,$(shell pkg-config --libs $(PKGS))) $(BLASDIR)/libopenblas.so -ldnnl -lgomp -lm -pthread $(LDLIBS)
 
 IMPORT := $(shell find engine/model/import -name '*.c' | sort)
 ENGINE := $(filter-out $(IMPORT),$(shell find engine -name '*.c' | sort))
@@ -92,16 +95,27 @@ $(foreach t,$(UNIT) $(BENCH),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(SERVER_A) 
 # Outside libFuzzer each target gets a plain main() that replays its corpus, so gcc + asan run it in `make test`.
 $(foreach t,$(FUZZ),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(call obj,tests/fuzz/standalone.c) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
 
-tests-built: $(UNIT:%.c=$(O)/%) $(FUZZ:%.c=$(O)/%) all
+# The corpora are replayed under asan whatever the variant: foreign bytes are where a read too far hides.
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+tests-built: $(UNIT:%.c=$(O)/%) all
+fuzz-built: $(FUZZ:%.c=$(O)/%)
 test: deps
-	@$(MAKE) --no-print-directory tests-built
-	@tests/run.sh $(O)
-run: deps
-	@$(MAKE) --no-print-directory all
+	@echo "make test: building ($(BUILD)), and the fuzz targets (asan)"
+	@$(MAKE) --no-print-directory -j$(JOBS) tests-built
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=asan fuzz-built
+	@tests/run.sh $(O) build/asan
+run:
+	@deploy/install-deps.sh run
+	@echo "make run: building"
+	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@$(O)/visavis model fetch --if-missing
 	@exec $(O)/visavis serve
 deps:
 	@deploy/install-deps.sh
+PREFIX ?= /usr/local
+install: all
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(O)/visavis $(O)/visavis-import
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/visavis.service
 bench: $(BENCH:%.c=$(O)/%) all
 	@set -e; for t in $(BENCH:%.c=$(O)/%); do $$t; done
 bench-peers: all
@@ -135,7 +149,8 @@ fmt-check:
 	@clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
 tidy:
 	clang-tidy -quiet $$(git ls-files 'engine/*.c' 'server/*.c') -- $(filter-out -fstack% -fPIE,$(ccflags))
-check: layers headers
+check: deps layers fmt-check
+	$(MAKE) headers
 	$(MAKE) BUILD=debug DEVELOPER=1 test
 	$(MAKE) BUILD=asan  DEVELOPER=1 test
 	$(MAKE) BUILD=tsan  DEVELOPER=1 test
@@ -145,7 +160,7 @@ help:
 	@sed -n '1,/^SHELL/{/^#/p}' Makefile
 clean:
 	rm -rf build
-.PHONY: all test tests-built run deps bench bench-peers test-fresh fuzz layers headers fmt fmt-check tidy check cov help clean FORCE
+.PHONY: all test tests-built fuzz-built run deps install bench bench-peers test-fresh fuzz layers headers fmt fmt-check tidy check cov help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
