@@ -1,0 +1,353 @@
+/* Nets and plans: what is common to the backends. A net is checked once; a plan knows every shape,
+ * has a place for every value and an order of steps, so that forward only runs them. */
+#include "engine/nn/nn_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ROWS_MAX = 64 };
+
+static const char *const BACKEND_NAMES[NN_BACKEND_COUNT] = {"ref", "blas", "onednn"};
+
+typedef enum err lower_fn(struct nn_plan *p, struct err_info *err);
+static lower_fn *const LOWER[NN_BACKEND_COUNT] = {nn__ref_lower, nn__ref_lower, nn__ref_lower};
+
+const char *nn_backend_name(enum nn_backend b)
+{
+    return (unsigned)b < NN_BACKEND_COUNT ? BACKEND_NAMES[b] : "?";
+}
+
+const char *nn_precision_name(enum nn_precision p)
+{
+    return p == NN_F32 ? "f32" : p == NN_BF16 ? "bf16" : "auto";
+}
+
+enum err nn_net_new(struct nn_net **out, const struct nn_graph *g, enum nn_backend backend,
+                    enum nn_precision precision, struct err_info *err)
+{
+    if ((unsigned)backend >= NN_BACKEND_COUNT)
+        return err_set(err, ERR_INVALID, "backend %d, there are %d", (int)backend,
+                       (int)NN_BACKEND_COUNT);
+    enum err rc = nn_graph_check(g, false, err);
+    if (rc) return rc;
+    struct nn_net *net = calloc(1, sizeof *net);
+    if (!net) return err_set(err, ERR_NOMEM, "no memory for a net");
+    net->graph = g;
+    net->backend = backend;
+    net->precision = NN_F32;
+    (void)precision;
+    pthread_mutex_init(&net->lock, NULL);
+    *out = net;
+    return ERR_OK;
+}
+
+void nn_net_free(struct nn_net *net)
+{
+    if (!net) return;
+    for (struct nn__pack *k = net->packs, *next; k; k = next) {
+        next = k->next;
+        free(k->data);
+        free(k);
+    }
+    pthread_mutex_destroy(&net->lock);
+    free(net);
+}
+
+const struct nn_graph *nn_net_graph(const struct nn_net *net)
+{
+    return net->graph;
+}
+
+enum nn_precision nn_net_precision(const struct nn_net *net)
+{
+    return net->precision;
+}
+
+enum err nn__net_pack(const float **out, const struct nn_net *net, int op, int kind, int h, int w,
+                      float *(*make)(const void *arg), const void *arg, struct err_info *err)
+{
+    struct nn_net *mine =
+        (struct nn_net *)net; /* the list is the one part that changes, under the lock */
+    enum err rc = ERR_OK;
+    pthread_mutex_lock(&mine->lock);
+    struct nn__pack *k = mine->packs;
+    while (k && (k->op != op || k->kind != kind || k->h != h || k->w != w)) k = k->next;
+    if (!k) {
+        k = calloc(1, sizeof *k);
+        if (k) k->data = make(arg);
+        if (k && k->data) {
+            k->op = op, k->kind = kind, k->h = h, k->w = w;
+            k->next = mine->packs;
+            mine->packs = k;
+        } else {
+            free(k);
+            k = NULL;
+            rc = err_set(err, ERR_NOMEM, "%s: no memory for its weights", net->graph->ops[op].name);
+        }
+    }
+    if (k) *out = k->data;
+    pthread_mutex_unlock(&mine->lock);
+    return rc;
+}
+
+struct nn_shape nn__shape(const struct nn_plan *p, int value)
+{
+    if (value == NN__INPUT || value >= p->net->graph->n_ops)
+        return (struct nn_shape){p->net->graph->in_c, p->h, p->w};
+    return p->shapes[value];
+}
+
+const float *nn__read(const struct nn_plan *p, int value)
+{
+    if (value == NN__INPUT) return p->input;
+    return (const float *)(p->memory + p->values[value].offset);
+}
+
+float *nn__write(const struct nn_plan *p, int value)
+{
+    return (float *)(p->memory + p->values[value].offset);
+}
+
+struct nn__step nn__step_of(const struct nn_plan *p, int op)
+{
+    const struct nn_op *o = &p->net->graph->ops[op];
+    struct nn__step s = {.op = op, .out = op, .n_in = o->n_in, .macs = nn__macs(p, op)};
+    memcpy(s.in, o->in, sizeof s.in);
+    return s;
+}
+
+void nn__call_of(struct nn__call *c, const struct nn_plan *p, const struct nn__step *s)
+{
+    c->op = &p->net->graph->ops[s->op];
+    c->n = p->n;
+    for (int i = 0; i < s->n_in; i++) {
+        c->in_shape[i] = nn__shape(p, s->in[i]);
+        c->in[i] = nn__read(p, s->in[i]);
+    }
+    c->out_shape = p->shapes[s->op];
+    c->out = nn__write(p, s->out);
+}
+
+double nn__macs(const struct nn_plan *p, int op)
+{
+    const struct nn_op *o = &p->net->graph->ops[op];
+    struct nn_shape s = p->shapes[op];
+    if (o->kind == NN_CONV2D) return (double)p->n * s.h * s.w * (double)o->w_count;
+    if (o->kind == NN_DENSE) return (double)p->n * (double)o->w_count;
+    return 0;
+}
+
+enum err nn__plan_step(struct nn_plan *p, const struct nn__step *s, struct err_info *err)
+{
+    if (p->n_steps == p->room_steps) {
+        int room = p->room_steps ? 2 * p->room_steps : 32;
+        struct nn__step *steps = realloc(p->steps, (size_t)room * sizeof *steps);
+        if (!steps) {
+            if (s->free_data) s->free_data(s->data);
+            return err_set(err, ERR_NOMEM, "no memory for %d steps", room);
+        }
+        p->steps = steps;
+        p->room_steps = room;
+    }
+    p->steps[p->n_steps++] = *s;
+    return ERR_OK;
+}
+
+static size_t round_up(size_t n)
+{
+    return (n + MEM_ALIGN_BYTES - 1) / MEM_ALIGN_BYTES * MEM_ALIGN_BYTES;
+}
+
+static void find_lifetimes(struct nn_plan *p)
+{
+    const struct nn_graph *g = p->net->graph;
+    for (int i = 0; i < g->n_ops + NN__EXTRA_VALUES; i++)
+        p->values[i].first = p->values[i].last = -1;
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct nn__step *s = &p->steps[i];
+        struct nn__value *v = &p->values[s->out];
+        if (v->first < 0) v->first = i;
+        v->last = i;
+        for (int k = 0; k < s->n_in; k++)
+            if (s->in[k] >= 0) p->values[s->in[k]].last = i;
+        if (s->scratch > p->scratch_bytes) p->scratch_bytes = s->scratch;
+    }
+    for (int i = 0; i < g->n_outputs; i++) p->values[g->outputs[i].op].last = p->n_steps;
+    for (int i = 0; p->unfused && i < g->n_ops; i++) p->values[i].last = p->n_steps;
+}
+
+/* First fit, in the order the values are written. live: indices of the values that hold memory, by
+ * offset. */
+static void place_values(struct nn_plan *p, int *live)
+{
+    int n_live = 0;
+    for (int i = 0; i < p->n_steps; i++) {
+        struct nn__value *v = &p->values[p->steps[i].out];
+        if (v->first != i) continue;
+        int kept = 0;
+        for (int k = 0; k < n_live; k++) /* what the step still reads stays */
+            if (p->values[live[k]].last >= i) live[kept++] = live[k];
+        n_live = kept;
+        size_t bytes = round_up(v->bytes), at = 0;
+        int k = 0;
+        for (; k < n_live; k++) {
+            const struct nn__value *o = &p->values[live[k]];
+            if (o->offset >= at + bytes) break;
+            at = o->offset + round_up(o->bytes);
+        }
+        v->offset = at;
+        memmove(live + k + 1, live + k, (size_t)(n_live - k) * sizeof *live);
+        live[k] = p->steps[i].out;
+        n_live++;
+        if (at + bytes > p->memory_bytes) p->memory_bytes = at + bytes;
+    }
+}
+
+static void emit_planes(const struct nn_plan *p, int op, float *dst)
+{
+    struct nn_shape s = p->shapes[op];
+    memcpy(dst, nn__read(p, op), sizeof *dst * (size_t)p->n * s.c * s.h * s.w);
+}
+
+enum err nn__plan_make(struct nn_plan **out, const struct nn_net *net, int n, int h, int w,
+                       bool unfused, struct err_info *err)
+{
+    const struct nn_graph *g = net->graph;
+    if (n < 1 || n > ROWS_MAX)
+        return err_set(err, ERR_MODEL, "a plan for %d rows, the limit is 1 to %d", n,
+                       (int)ROWS_MAX);
+    if (h == 0 && w == 0) h = g->in_h, w = g->in_w;
+    size_t n_values = (size_t)g->n_ops + NN__EXTRA_VALUES;
+    AUTO_FREE int *live = calloc(n_values, sizeof *live);
+    struct nn_plan *p = calloc(1, sizeof *p);
+    enum err rc = ERR_NOMEM;
+    if (!p || !live) goto fail;
+    p->net = net;
+    p->n = n, p->h = h, p->w = w;
+    p->unfused = unfused;
+    p->emit = emit_planes;
+    p->shapes = calloc((size_t)g->n_ops, sizeof *p->shapes);
+    p->values = calloc(n_values, sizeof *p->values);
+    if (!p->shapes || !p->values) goto fail;
+    if ((rc = nn_graph_shapes(g, h, w, p->shapes, err))) goto fail_said;
+    for (size_t i = 0; i < n_values; i++) {
+        struct nn_shape s = nn__shape(p, (int)i);
+        p->values[i].bytes = sizeof(float) * (size_t)n * s.c * s.h * s.w;
+    }
+    if ((rc = LOWER[net->backend](p, err))) goto fail_said;
+    find_lifetimes(p);
+    place_values(p, live);
+    *out = p;
+    return ERR_OK;
+fail:
+    err_set(err, rc, "no memory for a plan of %d ops", g->n_ops);
+fail_said:
+    nn_plan_free(p);
+    return rc;
+}
+
+size_t nn__plan_bytes(const struct nn_plan *p)
+{
+    return p->memory_bytes + round_up(p->scratch_bytes);
+}
+
+void nn__plan_bind(struct nn_plan *p, void *memory, struct nn__pool *pool)
+{
+    p->memory = memory;
+    p->scratch = p->memory + p->memory_bytes;
+    p->pool = pool;
+}
+
+enum err nn_plan_new(struct nn_plan **out, const struct nn_net *net, int n, int h, int w,
+                     struct err_info *err)
+{
+    struct nn_plan *p;
+    enum err rc = nn__plan_make(&p, net, n, h, w, false, err);
+    if (rc) return rc;
+    size_t bytes = nn__plan_bytes(p);
+    if (!(p->own = mem_aligned(bytes, 1))) {
+        nn_plan_free(p);
+        return err_set(err, ERR_NOMEM, "no memory for a plan's %zu bytes", bytes);
+    }
+    nn__plan_bind(p, p->own, NULL);
+    *out = p;
+    return ERR_OK;
+}
+
+void nn_plan_free(struct nn_plan *p)
+{
+    if (!p) return;
+    for (int i = 0; i < p->n_steps; i++)
+        if (p->steps[i].free_data) p->steps[i].free_data(p->steps[i].data);
+    free(p->steps);
+    free(p->shapes);
+    free(p->values);
+    free(p->own);
+    free(p);
+}
+
+struct nn_shape nn_plan_output_shape(const struct nn_plan *p, int i)
+{
+    return p->shapes[p->net->graph->outputs[i].op];
+}
+
+static void emit_outputs(const struct nn_plan *p, float *const *outs)
+{
+    const struct nn_graph *g = p->net->graph;
+    for (int i = 0; i < g->n_outputs; i++)
+        if (outs[i]) p->emit(p, g->outputs[i].op, outs[i]);
+}
+
+void nn_plan_forward(struct nn_plan *p, const float *in, float *const *outs)
+{
+    p->input = in;
+    for (int i = 0; i < p->n_steps; i++) p->steps[i].run(p, &p->steps[i]);
+    emit_outputs(p, outs);
+}
+
+void nn_plan_forward_timed(struct nn_plan *p, const float *in, float *const *outs)
+{
+    struct timespec a, b;
+    p->input = in;
+    for (int i = 0; i < p->n_steps; i++) {
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        p->steps[i].run(p, &p->steps[i]);
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        p->steps[i].seconds =
+            (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
+    }
+    emit_outputs(p, outs);
+}
+
+enum err nn_plan_forward_tapped(struct nn_plan *p, const float *in, float *const *outs,
+                                float *const *taps, struct err_info *err)
+{
+    struct nn_plan *u;
+    enum err rc = nn__plan_make(&u, p->net, p->n, p->h, p->w, true, err);
+    if (rc) return rc;
+    size_t bytes = nn__plan_bytes(u);
+    if (!(u->own = mem_aligned(bytes, 1))) {
+        nn_plan_free(u);
+        return err_set(err, ERR_NOMEM, "no memory for a plan's %zu bytes", bytes);
+    }
+    nn__plan_bind(u, u->own, p->pool);
+    u->input = in;
+    for (int i = 0; i < u->n_steps; i++) u->steps[i].run(u, &u->steps[i]);
+    for (int i = 0; i < p->net->graph->n_ops; i++)
+        if (taps[i]) u->emit(u, i, taps[i]);
+    nn_plan_free(u);
+    nn_plan_forward(p, in, outs);
+    return ERR_OK;
+}
+
+int nn_plan_layers(const struct nn_plan *p, struct nn_layer_info *out, int max)
+{
+    int n = p->n_steps < max ? p->n_steps : max;
+    for (int i = 0; i < n; i++) {
+        const struct nn__step *s = &p->steps[i];
+        out[i] = (struct nn_layer_info){s->op < 0 ? "input" : p->net->graph->ops[s->op].name,
+                                        s->kernel, s->macs, s->seconds};
+    }
+    return n;
+}

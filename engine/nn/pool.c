@@ -1,0 +1,146 @@
+/* Layers of small nets take 20 to 200 us, so helpers spin for a while between loops before they
+ * sleep: waking a sleeping thread costs about as much as such a layer. The generation counter tells
+ * them that there is a new loop; the caller waits until every helper has been through the loop, so
+ * none is ever late for the next one. */
+#include "engine/nn/pool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "engine/base/mem.h"
+
+enum { SPINS = 20000, THREADS_MAX = 256 }; /* about 50 us of pauses */
+
+struct helper {
+    struct nn__pool *pool;
+    pthread_t id;
+    int thread;
+};
+
+struct nn__pool {
+    int threads;
+    struct helper *helpers; /* threads - 1 */
+    int started;
+    void (*fn)(void *arg, int chunk, int thread);
+    void *arg;
+    int chunks;
+    _Atomic uint32_t generation;
+    _Atomic int next; /* chunk to take */
+    _Atomic int busy; /* helpers that have not finished this generation */
+    _Atomic bool quit;
+    _Atomic int sleepers;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+};
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static void take_chunks(struct nn__pool *p, int thread)
+{
+    int i;
+    while ((i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->chunks)
+        p->fn(p->arg, i, thread);
+}
+
+static void wait_for_loop(struct nn__pool *p, uint32_t seen)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load_explicit(&p->generation, memory_order_acquire) != seen) return;
+        relax();
+    }
+    pthread_mutex_lock(&p->lock);
+    atomic_fetch_add(&p->sleepers, 1);
+    while (atomic_load(&p->generation) == seen) pthread_cond_wait(&p->wake, &p->lock);
+    atomic_fetch_sub(&p->sleepers, 1);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void *help(void *arg)
+{
+    struct helper *h = arg;
+    struct nn__pool *p = h->pool;
+    uint32_t seen = 0;
+    for (;;) {
+        wait_for_loop(p, seen);
+        seen = atomic_load_explicit(&p->generation, memory_order_acquire);
+        if (atomic_load(&p->quit)) return NULL;
+        take_chunks(p, h->thread);
+        atomic_fetch_sub_explicit(&p->busy, 1, memory_order_release);
+    }
+}
+
+static void begin(struct nn__pool *p)
+{
+    atomic_fetch_add(&p->generation, 1);
+    if (!atomic_load(&p->sleepers)) return;
+    pthread_mutex_lock(&p->lock); /* a helper between its last look and the wait holds the lock */
+    pthread_cond_broadcast(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+}
+
+enum err nn__pool_new(struct nn__pool **out, int threads, struct err_info *err)
+{
+    if (threads < 1 || threads > THREADS_MAX)
+        return err_set(err, ERR_INVALID, "%d threads asked for, the limit is 1 to %d", threads,
+                       (int)THREADS_MAX);
+    struct nn__pool *p = calloc(1, sizeof *p);
+    if (!p) return err_set(err, ERR_NOMEM, "no memory for %d threads", threads);
+    p->threads = threads;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->wake, NULL);
+    p->helpers = calloc((size_t)threads, sizeof *p->helpers);
+    if (!p->helpers) goto fail;
+    for (; p->started < threads - 1; p->started++) {
+        struct helper *h = &p->helpers[p->started];
+        h->pool = p;
+        h->thread = p->started + 1;
+        if (pthread_create(&h->id, NULL, help, h)) goto fail;
+        pthread_setname_np(h->id, "nn-helper");
+    }
+    *out = p;
+    return ERR_OK;
+fail:
+    nn__pool_free(p);
+    return err_set(err, ERR_NOMEM, "cannot start %d threads", threads);
+}
+
+void nn__pool_free(struct nn__pool *p)
+{
+    if (!p) return;
+    atomic_store(&p->quit, true);
+    begin(p);
+    for (int i = 0; i < p->started; i++) pthread_join(p->helpers[i].id, NULL);
+    pthread_cond_destroy(&p->wake);
+    pthread_mutex_destroy(&p->lock);
+    free(p->helpers);
+    free(p);
+}
+
+int nn__pool_threads(const struct nn__pool *p)
+{
+    return p ? p->threads : 1;
+}
+
+void nn__pool_run(struct nn__pool *p, void (*fn)(void *, int, int), void *arg, int chunks)
+{
+    if (!p || p->threads == 1 || chunks < 2) {
+        for (int i = 0; i < chunks; i++) fn(arg, i, 0);
+        return;
+    }
+    p->fn = fn;
+    p->arg = arg;
+    p->chunks = chunks;
+    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->busy, p->started, memory_order_relaxed);
+    begin(p);
+    take_chunks(p, 0);
+    while (atomic_load_explicit(&p->busy, memory_order_acquire)) relax();
+}
