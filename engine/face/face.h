@@ -32,15 +32,16 @@ struct detection {
 struct mtcnn_options {
     float min_size;      /* pixels, 20 */
     float thresholds[3]; /* .6 .7 .7 */
-    float factor;        /* .709 */
+    double factor;       /* .709 (double: the reference multiplies it up level by level) */
 };
-#define MTCNN_OPTIONS_INIT {20.0f, {0.6f, 0.7f, 0.7f}, 0.709f}
+#define MTCNN_OPTIONS_INIT {20.0f, {0.6f, 0.7f, 0.7f}, 0.709}
 struct mtcnn_trace; /* counts and boxes per stage, for the golden test; NULL in use (detect_mtcnn.h) */
 
 struct mtcnn {
     const struct nn_net *p, *r, *o; /* borrowed. P outputs "prob","box"; R "prob","box"; O "prob","box","points" */
 };
-/* *out: n detections, largest area first (free()); n may be 0 (then *out is NULL). */
+/* *out: n detections, largest area first (free()); n may be 0 (then *out is NULL). ERR_INVALID: options out of range;
+ * ERR_NOMEM; what the runner returns. */
 NODISCARD enum err mtcnn_detect(struct detection **out, int *n, const struct mtcnn *d,
                                 const struct face_runner *runner, const struct image *im,
                                 const struct mtcnn_options *o, struct mtcnn_trace *trace, struct err_info *err);
@@ -72,12 +73,15 @@ void ert_close(struct ert *e);
 int ert_points(const struct ert *e); /* 5 or 68 */
 /* rect: l,t,r,b inclusive, integers. points: [ert_points][2], integers. Cannot fail. */
 void ert_predict(const struct ert *e, const struct image *im, const int rect[4], int (*points)[2]);
+/* The shape before its last step, for tests: after the first `cascades`, [ert_points][2] in units of the rectangle. */
+void ert_shape(const struct ert *e, const struct image *im, const int rect[4], int cascades, float *shape);
 /* The rectangle for the predictors from MTCNN's box and points (facts section 5). */
 void ert_rect(int rect[4], const struct detection *d);
 
 /* --- align.c --- */
 enum { CHIP_SIDE = 150 };
-/* dlib's get_face_chip (facts section 4): rect and angle from the 5-point predictor's points, then the chip. */
+/* dlib's get_face_chip (facts section 4): rect and angle from the 5-point predictor's points, then the chip. Both
+ * chip_place functions: ERR_INVALID when the points are all one. padding: of the chip's side, 0.25 for dlib-resnet. */
 struct chip_place {
     double rect[4]; /* left, top, right, bottom */
     double angle;   /* radians */
@@ -87,7 +91,8 @@ NODISCARD enum err chip_place_from_points(struct chip_place *out, const int (*p5
 /* The same from MTCNN's five points and a template in chip pixels (facts section 5, "direct template"). */
 NODISCARD enum err chip_place_from_template(struct chip_place *out, const float points[5][2],
                                             const float (*template5)[2], int side, struct err_info *err);
-/* chip: [side][side][3], caller's. Pyramid by halving, bilinear, truncated, as dlib does it. */
+/* chip: [side][side][3], caller's. Pyramid by halving, bilinear, truncated, as dlib does it; black outside the picture.
+ * ERR_INVALID: the place is not finite, empty, or over 2^20 pixels; ERR_NOMEM. */
 NODISCARD enum err chip_extract(uint8_t *chip, int side, const struct image *im, const struct chip_place *p,
                                 struct err_info *err);
 
