@@ -8,7 +8,7 @@ set -eu
 
 run="gcc libc6-dev make pkg-config python3 python3-pip
  libmicrohttpd-dev libjansson-dev libsqlite3-dev
- libjpeg62-turbo-dev libspng-dev libwebp-dev libexif-dev
+ libjpeg62-turbo-dev libspng-dev libwebp-dev
  nettle-dev zlib1g-dev libopenblas-openmp-dev libdnnl-dev"
 test="git curl libcmocka-dev python3-yaml python3-jsonschema"
 

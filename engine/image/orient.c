@@ -44,11 +44,7 @@ static enum err turn(struct image *out, const struct image *in, int orientation,
             for (int y = ty; y < y1; y++) {
                 const uint8_t *s = base + tx * step_x + y * step_y;
                 uint8_t *d = im.rgb + ((size_t)y * (size_t)ow + (size_t)tx) * 3;
-                for (int x = tx; x < x1; x++, d += 3, s += step_x) {
-                    d[0] = s[0];
-                    d[1] = s[1];
-                    d[2] = s[2];
-                }
+                for (int x = tx; x < x1; x++, d += 3, s += step_x) memcpy(d, s, 3);
             }
         }
     *out = im;

@@ -10,15 +10,21 @@
 #include "engine/base/mem.h"
 
 typedef uint16_t u16x4 __attribute__((vector_size(8)));
+typedef uint16_t u16x8 __attribute__((vector_size(16)));
+typedef uint64_t u64x2 __attribute__((vector_size(16)));
 typedef uint32_t u32x4 __attribute__((vector_size(16)));
 typedef int32_t i32x4 __attribute__((vector_size(16)));
+typedef int32_t i32x8 __attribute__((vector_size(32)));
+typedef float f32x8 __attribute__((vector_size(32)));
 typedef float f32x4 __attribute__((vector_size(16)));
 
 enum {
-    ROWS_MAX = 257,     /* rows of 8 bits whose sum fits 16 bits */
-    STRIP_COLS = 4096,  /* source columns handled at a time: their sums are 24 KB on the stack */
-    STRIP_OUTS = 1024,  /* outputs handled at a time */
-    PIXEL_LOAD_PAD = 1, /* a load of 4 values at the last pixel reads one beyond it */
+    BYTES_MAX = 257,     /* bytes whose sum fits 16 bits */
+    STRIP_COLS = 2048,   /* source columns handled at a time */
+    STRIP_OUTS = 1024,   /* outputs handled at a time */
+    PIXEL_LOAD_PAD = 1,  /* a load of 4 values at the last pixel reads one beyond it */
+    TABLE_LEAST_MAX = 3, /* narrow windows: at most 3 or 4 columns */
+    TABLE_ROW = 3 * (STRIP_COLS + TABLE_LEAST_MAX) + PIXEL_LOAD_PAD,
 };
 
 #define INLINE static inline __attribute__((always_inline))
@@ -48,112 +54,155 @@ INLINE void sum_rows_body(uint16_t *restrict out, const uint8_t *rows, size_t st
 
 /* ---- area resample ---- */
 
-/* Window of one output: source start..start+count-1. */
-struct window {
-    uint16_t start, count;
-    float inv; /* 1 / count */
+/* The outputs of a strip, one column each: source start .. start + count - 1. count is `least` or
+ * one more. */
+struct windows {
+    uint32_t at[STRIP_OUTS]; /* index into struct sums, see area_strip_body */
+    float inv[STRIP_OUTS];   /* 1 / count */
+    uint16_t start[STRIP_OUTS], count[STRIP_OUTS];
 };
 
-static struct window window_of(int i, int n, int m)
-{
-    unsigned s = (unsigned)i * (unsigned)n / (unsigned)m;
-    unsigned e = ((unsigned)(i + 1) * (unsigned)n + (unsigned)m - 1) / (unsigned)m;
-    return (struct window){(uint16_t)s, (uint16_t)(e - s), 1.0f / (float)(e - s)};
-}
-
-/* sums: one row of column sums, 3 interleaved. One output pixel as (r, g, b, unused). */
-INLINE u32x4 sum_pixels(const uint16_t *sums, int count)
-{
-    u16x4 v;
-    memcpy(&v, sums, sizeof v);
-    u32x4 t = __builtin_convertvector(v, u32x4);
-    for (int k = 1; k < count; k++) {
-        memcpy(&v, sums + 3 * k, sizeof v);
-        t += __builtin_convertvector(v, u32x4);
-    }
-    return t;
-}
-
-INLINE f32x4 to_float(u32x4 t)
-{
-    /* Sums stay under 2^31 (257 * 4096 * 255), and the signed conversion is one instruction. */
-    return __builtin_convertvector((i32x4)t, f32x4);
-}
-
-INLINE f32x4 area_pixel(const uint16_t *sums, int first, const struct window *w, float inv_rows,
-                        float bias, float scale)
-{
-    f32x4 mean =
-        to_float(sum_pixels(sums + 3 * (w->start - first), w->count)) * (w->inv * inv_rows);
-    return (mean + bias) * scale;
-}
-
-/* One row of n outputs to three planes, 4 pixels at a time through a 4 x 4 transpose. */
-INLINE void area_row_body(float *restrict r, float *restrict g, float *restrict b,
-                          const uint16_t *sums, int first, const struct window *win, int n,
-                          float inv_rows, float bias, float scale)
-{
-    int i = 0;
-    for (; i + 4 <= n; i += 4) {
-        f32x4 p0 = area_pixel(sums, first, win + i, inv_rows, bias, scale);
-        f32x4 p1 = area_pixel(sums, first, win + i + 1, inv_rows, bias, scale);
-        f32x4 p2 = area_pixel(sums, first, win + i + 2, inv_rows, bias, scale);
-        f32x4 p3 = area_pixel(sums, first, win + i + 3, inv_rows, bias, scale);
-        f32x4 lo01 = __builtin_shufflevector(p0, p1, 0, 4, 1, 5); /* r0 r1 g0 g1 */
-        f32x4 lo23 = __builtin_shufflevector(p2, p3, 0, 4, 1, 5);
-        f32x4 hi01 = __builtin_shufflevector(p0, p1, 2, 6, 3, 7); /* b0 b1 . . */
-        f32x4 hi23 = __builtin_shufflevector(p2, p3, 2, 6, 3, 7);
-        f32x4 rr = __builtin_shufflevector(lo01, lo23, 0, 1, 4, 5);
-        f32x4 gg = __builtin_shufflevector(lo01, lo23, 2, 3, 6, 7);
-        f32x4 bb = __builtin_shufflevector(hi01, hi23, 0, 1, 4, 5);
-        memcpy(r + i, &rr, sizeof rr);
-        memcpy(g + i, &gg, sizeof gg);
-        memcpy(b + i, &bb, sizeof bb);
-    }
-    for (; i < n; i++) {
-        f32x4 p = area_pixel(sums, first, win + i, inv_rows, bias, scale);
-        r[i] = p[0];
-        g[i] = p[1];
-        b[i] = p[2];
-    }
-}
-
-/* Outputs x0 .. x0+n-1 of all rows. src: the first row of the part, at the strip's first source
- * column. */
+/* Outputs x0 .. x0+n-1 of every row. src: first row of the part, at the strip's first source
+ * column; stride in bytes. */
 struct strip {
     float *out;
     int ow, oh, h;
-    int x0, n;          /* outputs */
-    int first, cols;    /* source columns they need */
-    const uint8_t *src; /* at column `first` of the part */
-    size_t stride;      /* bytes */
+    int x0, n;
+    int first, cols, least; /* source columns that the outputs need; least count of a window */
+    const uint8_t *src;
+    size_t stride;
     float bias, scale;
 };
 
-INLINE void area_strip_body(const struct strip *s, const struct window *win)
-{
-    uint16_t sums[3 * STRIP_COLS + PIXEL_LOAD_PAD];
-    size_t plane = (size_t)s->ow * (size_t)s->oh, n = (size_t)s->cols * 3;
-    struct window last = {0, 0, 0};
+struct span {
+    int start, count;
+};
 
-    sums[n] = 0;
-    for (int y = 0; y < s->oh; y++) {
-        struct window rows = window_of(y, s->h, s->oh);
-        float *r = s->out + (size_t)y * (size_t)s->ow + (size_t)s->x0;
-        if (rows.start == last.start && rows.count == last.count) { /* enlarging repeats rows */
-            for (int c = 0; c < 3; c++)
-                memcpy(r + (size_t)c * plane, r + (size_t)c * plane - s->ow,
-                       (size_t)s->n * sizeof *r);
-            continue;
+static struct span span_of(int i, int n, int m)
+{
+    int s = i * n / m; /* below 2^28 */
+    return (struct span){s, ((i + 1) * n + m - 1) / m - s};
+}
+
+/* Means become outputs: sum * gain + offset, where gain has 1 / area and scale in it. */
+struct affine {
+    float gain, offset;
+};
+
+INLINE u16x8 load_pair(const uint16_t *a, const uint16_t *b)
+{
+    uint64_t pa, pb;
+    memcpy(&pa, a, sizeof pa);
+    memcpy(&pb, b, sizeof pb);
+    return (u16x8)(u64x2){pa, pb};
+}
+
+INLINE void store8(float *out, u16x8 sum, const f32x8 *gain, float offset)
+{
+    /* Through signed integers: that conversion is one instruction. */
+    f32x8 v = __builtin_convertvector(__builtin_convertvector(sum, i32x8), f32x8) * *gain + offset;
+    memcpy(out, &v, sizeof v);
+}
+
+/* One row where table[at[i]] is the whole sum of output i as (r, g, b, other): eight outputs at a
+ * time, turned from pixels into planes while they are still 16 bits. */
+INLINE void row_from_table(float *restrict r, float *restrict g, float *restrict b,
+                           const uint16_t *table, const struct windows *win, int n, struct affine f)
+{
+    int i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const uint32_t *at = win->at + i;
+        u16x8 rg[2], bx[2];
+        for (int half = 0; half < 2; half++, at += 4) {
+            u16x8 p01 = load_pair(table + at[0], table + at[1]);
+            u16x8 p23 = load_pair(table + at[2], table + at[3]);
+            u16x8 even = __builtin_shufflevector(p01, p23, 0, 8, 1, 9, 2, 10, 3, 11);
+            u16x8 odd = __builtin_shufflevector(p01, p23, 4, 12, 5, 13, 6, 14, 7, 15);
+            rg[half] = __builtin_shufflevector(even, odd, 0, 8, 1, 9, 2, 10, 3, 11);
+            bx[half] = __builtin_shufflevector(even, odd, 4, 12, 5, 13, 6, 14, 7, 15);
         }
-        last = rows;
-        sum_rows_body(sums, s->src + rows.start * s->stride, s->stride, rows.count, n);
-        area_row_body(r, r + plane, r + 2 * plane, sums, s->first, win, s->n, rows.inv, s->bias,
-                      s->scale);
+        f32x8 gain;
+        memcpy(&gain, win->inv + i, sizeof gain);
+        gain *= f.gain;
+        store8(r + i, __builtin_shufflevector(rg[0], rg[1], 0, 1, 2, 3, 8, 9, 10, 11), &gain,
+               f.offset);
+        store8(g + i, __builtin_shufflevector(rg[0], rg[1], 4, 5, 6, 7, 12, 13, 14, 15), &gain,
+               f.offset);
+        store8(b + i, __builtin_shufflevector(bx[0], bx[1], 0, 1, 2, 3, 8, 9, 10, 11), &gain,
+               f.offset);
+    }
+    for (; i < n; i++) {
+        const uint16_t *p = table + win->at[i];
+        float gain = win->inv[i] * f.gain;
+        r[i] = (float)p[0] * gain + f.offset;
+        g[i] = (float)p[1] * gain + f.offset;
+        b[i] = (float)p[2] * gain + f.offset;
     }
 }
 
-static void area_strip_base(const struct strip *s, const struct window *win)
+/* One row from sums of columns (3 interleaved): each output adds up its window. */
+INLINE void row_from_sums(float *restrict r, float *restrict g, float *restrict b,
+                          const uint16_t *sums, int first, const struct windows *win, int n,
+                          struct affine f)
+{
+    for (int i = 0; i < n; i++) {
+        const uint16_t *p = sums + 3 * (win->start[i] - first);
+        u32x4 t = {0, 0, 0, 0};
+        for (int k = 0; k < win->count[i]; k++, p += 3) {
+            u16x4 v;
+            memcpy(&v, p, sizeof v);
+            t += __builtin_convertvector(v, u32x4);
+        }
+        f32x4 v = __builtin_convertvector((i32x4)t, f32x4) * (win->inv[i] * f.gain) + f.offset;
+        r[i] = v[0];
+        g[i] = v[1];
+        b[i] = v[2];
+    }
+}
+
+/* out[i] = a[i] + b[i], n values. */
+INLINE void add_rows(uint16_t *restrict out, const uint16_t *restrict a, const uint16_t *restrict b,
+                     size_t n)
+{
+    for (size_t i = 0; i < n; i++) out[i] = (uint16_t)(a[i] + b[i]);
+}
+
+/* For each output row: sums of the rows of its window, then of its columns. Where windows are
+ * narrow, the sums over `least` and least + 1 columns are first made at every source column (whole
+ * rows at full vector width); an output is then one load. */
+INLINE void area_strip_body(const struct strip *s, const struct windows *win)
+{
+    /* [0] columns; then the sums of 2, 3, ... of them, beginning at each column. */
+    uint16_t sums[TABLE_LEAST_MAX + 1][TABLE_ROW];
+    size_t plane = (size_t)s->ow * (size_t)s->oh, n = (size_t)s->cols * 3;
+    struct span last = {0, 0};
+
+    memset(sums[0] + n, 0, sizeof sums[0] - n * sizeof sums[0][0]);
+    for (int y = 0; y < s->oh; y++) {
+        struct span rows = span_of(y, s->h, s->oh);
+        float *r = s->out + (size_t)y * (size_t)s->ow + (size_t)s->x0;
+        float *g = r + plane, *b = g + plane;
+        if (rows.start == last.start && rows.count == last.count) { /* enlarging repeats rows */
+            size_t bytes = (size_t)s->n * sizeof *r;
+            memcpy(r, r - s->ow, bytes);
+            memcpy(g, g - s->ow, bytes);
+            memcpy(b, b - s->ow, bytes);
+            continue;
+        }
+        last = rows;
+        struct affine f = {s->scale / (float)rows.count, s->bias * s->scale};
+        sum_rows_body(sums[0], s->src + (size_t)rows.start * s->stride, s->stride, rows.count, n);
+        if (s->least <= TABLE_LEAST_MAX && (s->least + 1) * rows.count <= BYTES_MAX) {
+            for (int k = 1; k <= s->least; k++)
+                add_rows(sums[k], sums[k - 1], sums[0] + 3 * k, n + PIXEL_LOAD_PAD);
+            row_from_table(r, g, b, sums[0], win, s->n, f);
+        } else {
+            row_from_sums(r, g, b, sums[0], s->first, win, s->n, f);
+        }
+    }
+}
+
+static void area_strip_base(const struct strip *s, const struct windows *win)
 {
     area_strip_body(s, win);
 }
@@ -161,13 +210,13 @@ static void area_strip_base(const struct strip *s, const struct window *win)
 #if defined(__x86_64__)
 /* Without fused multiply-add, so that the results are the same bits on every CPU. */
 __attribute__((target("avx2"))) static void area_strip_avx2(const struct strip *s,
-                                                            const struct window *win)
+                                                            const struct windows *win)
 {
     area_strip_body(s, win);
 }
 #endif
 
-static void area_strip(const struct strip *s, const struct window *win)
+static void area_strip(const struct strip *s, const struct windows *win)
 {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2")) {
@@ -185,12 +234,12 @@ static void area_plain(float *out, int ow, int oh, const uint8_t *src, size_t st
     size_t plane = (size_t)ow * (size_t)oh;
     for (int y = 0; y < oh; y++)
         for (int x = 0; x < ow; x++) {
-            struct window wy = window_of(y, h, oh), wx = window_of(x, w, ow);
+            struct span wy = span_of(y, h, oh), wx = span_of(x, w, ow);
             uint64_t sum[3] = {0, 0, 0};
-            for (unsigned j = 0; j < wy.count; j++) {
-                const uint8_t *p = src + (wy.start + j) * stride + 3u * wx.start;
+            for (int j = 0; j < wy.count; j++) {
+                const uint8_t *p = src + (size_t)(wy.start + j) * stride + 3 * (size_t)wx.start;
                 uint32_t r = 0, g = 0, b = 0; /* 16384 * 255 fits */
-                for (unsigned i = 0; i < wx.count; i++, p += 3) {
+                for (int i = 0; i < wx.count; i++, p += 3) {
                     r += p[0];
                     g += p[1];
                     b += p[2];
@@ -201,7 +250,7 @@ static void area_plain(float *out, int ow, int oh, const uint8_t *src, size_t st
             }
             for (size_t c = 0; c < 3; c++)
                 out[c * plane + (size_t)y * (size_t)ow + (size_t)x] =
-                    ((float)sum[c] * (wx.inv * wy.inv) + bias) * scale;
+                    ((float)sum[c] / ((float)wx.count * (float)wy.count) + bias) * scale;
         }
 }
 
@@ -210,36 +259,29 @@ void image_area_resample(float *out, int ow, int oh, const struct image *in, int
 {
     assert(ow > 0 && ow <= IMAGE_MAX_SIDE && oh > 0 && oh <= IMAGE_MAX_SIDE);
     assert(x >= 0 && y >= 0 && w > 0 && h > 0 && w <= in->w - x && h <= in->h - y);
-    struct window win[STRIP_OUTS];
-    size_t stride = (size_t)in->w * 3;
-    const uint8_t *src = in->rgb + (size_t)y * stride + (size_t)x * 3;
+    struct windows win;
+    struct strip s = {.out = out, .ow = ow, .oh = oh, .h = h, .bias = bias, .scale = scale};
+    s.stride = (size_t)in->w * 3;
+    s.least = (w + ow - 1) / ow;
+    const uint8_t *src = in->rgb + (size_t)y * s.stride + (size_t)x * 3;
 
-    if (h / oh + 2 > ROWS_MAX || w / ow + 2 > STRIP_COLS) {
-        area_plain(out, ow, oh, src, stride, w, h, bias, scale);
+    if (h / oh + 2 > BYTES_MAX || w / ow + 2 > STRIP_COLS) {
+        area_plain(out, ow, oh, src, s.stride, w, h, bias, scale);
         return;
     }
-    for (int x0 = 0, n; x0 < ow; x0 += n) {
-        int first = 0, end = 0;
-        for (n = 0; n < STRIP_OUTS && x0 + n < ow; n++) {
-            struct window v = window_of(x0 + n, w, ow);
-            if (!n) first = v.start;
-            if (v.start + v.count - first > STRIP_COLS) break;
-            end = v.start + v.count;
-            win[n] = v;
+    for (; s.x0 < ow; s.x0 += s.n) {
+        s.first = span_of(s.x0, w, ow).start;
+        s.src = src + 3 * (size_t)s.first;
+        for (s.n = 0; s.n < STRIP_OUTS && s.x0 + s.n < ow; s.n++) {
+            struct span v = span_of(s.x0 + s.n, w, ow);
+            if (v.start + v.count - s.first > STRIP_COLS) break;
+            s.cols = v.start + v.count - s.first;
+            win.start[s.n] = (uint16_t)v.start;
+            win.count[s.n] = (uint16_t)v.count;
+            win.inv[s.n] = 1.0f / (float)v.count;
+            win.at[s.n] = (uint32_t)((v.count - 1) * TABLE_ROW + 3 * (v.start - s.first));
         }
-        area_strip(&(struct strip){.out = out,
-                                   .ow = ow,
-                                   .oh = oh,
-                                   .h = h,
-                                   .x0 = x0,
-                                   .n = n,
-                                   .first = first,
-                                   .cols = end - first,
-                                   .src = src + 3 * first,
-                                   .stride = stride,
-                                   .bias = bias,
-                                   .scale = scale},
-                   win);
+        area_strip(&s, &win);
     }
 }
 
@@ -284,7 +326,7 @@ static void combine_rows(float *restrict acc, uint16_t *restrict sums, const uin
     else
         for (size_t i = 0; i < n; i++) acc[i] = t.lead * a[i] + t.tail * b[i];
     for (int k = 1; k < t.count - 1;) {
-        int rows = t.count - 1 - k < ROWS_MAX ? t.count - 1 - k : ROWS_MAX;
+        int rows = t.count - 1 - k < BYTES_MAX ? t.count - 1 - k : BYTES_MAX;
         sum_rows_body(sums, a + (size_t)k * stride, stride, rows, n);
         for (size_t i = 0; i < n; i++) acc[i] += t.mid * sums[i];
         k += rows;
