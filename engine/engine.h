@@ -55,7 +55,8 @@ struct face {
     const char *quality_name[FACE_QUALITY_MAX]; /* static */
     float quality_value[FACE_QUALITY_MAX];
     int n_reasons;
-    const char *reason[FACE_QUALITY_MAX];       /* static */
+    const char *reason_code[FACE_QUALITY_MAX];  /* static: the component that is low */
+    const char *reason[FACE_QUALITY_MAX];       /* static: in a sentence */
     float yaw, pitch, roll;  /* degrees */
     int dim;
     float *embedding;        /* dim floats of unit length, or NULL */

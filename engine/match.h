@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Cosine a.b of two unit vectors of d floats, in [-1, 1] (clamped). Distance is 1 - similarity. */
 float match_similarity(const float *a, const float *b, int d);
@@ -53,9 +54,50 @@ struct roc_point {
     float threshold;
     bool supported;   /* at least 10 impostor pairs at or above the threshold would be allowed: fmr * n >= 10 */
 };
-/* TAR at the strictest threshold whose observed FMR is <= fmr. */
+/* TAR at the least threshold whose observed FMR is <= fmr. */
 void roc_at_fmr(const struct roc *r, double fmr, struct roc_point *out);
-/* Calibration JSON from the curve (malloc'd text, caller's). */
+/* FMR and TAR at a threshold: of the impostor and of the genuine pairs, how many lie at or above it. */
+double roc_fmr(const struct roc *r, float threshold);
+double roc_tar(const struct roc *r, float threshold);
+
+/* --- every pair of a set (pairs.c) --- */
+enum { MATCH_PAIRS_BINS = 1 << 16 }; /* of the similarity's range [-1, 1] */
+struct match_pair {
+    float similarity;
+    uint32_t a, b; /* rows, a < b */
+};
+struct match_pairs {
+    struct match_pair *genuine; /* all pairs of one person, least similar first */
+    size_t n_genuine;
+    struct match_pair *tail; /* the most similar impostor pairs, most similar first */
+    size_t n_tail;
+    uint64_t n_impostor; /* counted, the tail included */
+    uint64_t *histogram; /* [MATCH_PAIRS_BINS] of the impostor pairs that are not in the tail */
+};
+/* Compares each row of x [n][d] (unit length) with each other, in blocks, in memory that does not grow with the pairs.
+ * person [n]: who a row is. group [n] or NULL: rows of one group but two persons are left out (one person under two names).
+ * tail_max: how many of the most similar impostor pairs are kept. ERR_INVALID: fewer than 2 rows; ERR_NOMEM. Enters
+ * OpenBLAS: for the command line, not for a server. */
+NODISCARD enum err match_pairs_new(struct match_pairs **out, const float *x, size_t n, int d,
+                                   const uint32_t *person, const uint32_t *group, size_t tail_max,
+                                   struct err_info *err);
+void match_pairs_free(struct match_pairs *p);
+/* At each of n_cuts similarities: how many impostor pairs reach it, and how sure that rate is. Pairs that share a person are not
+ * independent, so the interval is the dyadic-robust one (Aronow, Samii & Assenova 2015), wider than Wilson's. Arguments
+ * as above; out: [n_cuts]. */
+struct match_rate {
+    uint64_t reached, pairs;
+    double fmr;
+    double ci[2]; /* 95 %, on the logarithm of the rate; [0, 1] where no pair reached it */
+};
+NODISCARD enum err match_pairs_rates(struct match_rate *out, const float *cuts, int n_cuts, const float *x,
+                                     size_t n, int d, const uint32_t *person, const uint32_t *group,
+                                     struct err_info *err);
+/* The curve of all these pairs: exact in the tail, elsewhere each pair counts at the upper edge of its bin (3e-5 wide), so that
+ * no FMR is understated. */
+NODISCARD enum err roc_new_pairs(struct roc **out, const struct match_pairs *p, struct err_info *err);
+
+/* Calibration JSON from the curve (malloc'd text, caller's). command: what made it, without this machine's paths. */
 struct calibration_origin {
     const char *source, *recipe, *model, *command;
     size_t people, images;

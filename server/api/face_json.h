@@ -6,6 +6,9 @@
 
 #include <jansson.h>
 
+/* How every answer is dumped: numbers with 9 significant digits, which is what a float has. */
+#define FACE_JSON_DUMP (JSON_COMPACT | JSON_REAL_PRECISION(9))
+
 /* {"box":[x,y,w,h],"box_normalized":[..],"points":[[x,y] x 5],"score":..,"pass":..,"quality":{"unified":..,name:..,
  * "reasons":[{"code","message"}]},"pose":{"yaw","pitch","roll"}} and, where the analysis has them, "embedding", "landmarks68",
  * "mask":{"source","polygon","box","png"(base64)}, "chip"(base64 PNG). NULL: no memory. */
