@@ -66,6 +66,7 @@ $(O)/flags: FORCE
 $(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ccflags) -MMD -MP -c -o $@ $<
+$(O)/server/main.o: private ccflags += -DVISAVIS_VERSION='"$(VERSION)"'
 $(O)/gen/%.o: $(O)/gen/%.c $(O)/flags
 	$(CC) $(ccflags) -MMD -MP -c -o $@ $<
 

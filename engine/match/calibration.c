@@ -61,10 +61,10 @@ static enum err read_table(struct calibration *c, json_t *similarity, json_t *fm
     const size_t n = json_array_size(similarity);
     double s, r;
 
-    if (n < 2 || n > TABLE_MAX || json_array_size(fmr) != n)
+    if (n < 1 || n > TABLE_MAX || json_array_size(fmr) != n)
         return err_set(
             err, ERR_MODEL,
-            "calibration: impostor has %zu similarities and %zu rates; as many of each, 2 to %d", n,
+            "calibration: impostor has %zu similarities and %zu rates; as many of each, 1 to %d", n,
             json_array_size(fmr), TABLE_MAX);
     c->similarity = malloc(n * sizeof *c->similarity);
     c->log_fmr = malloc(n * sizeof *c->log_fmr);
@@ -231,5 +231,5 @@ double calibration_probability(const struct calibration *c, float similarity)
 {
     const double z = c->a * (double)similarity + c->b;
     /* never 0 or 1, so that nobody takes it for certainty */
-    return z > 30 ? 1 - 1e-13 : z < -30 ? 1e-13 : 1 / (1 + exp(-z));
+    return 1 / (1 + exp(-fmin(fmax(z, -30), 30)));
 }

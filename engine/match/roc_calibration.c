@@ -27,10 +27,11 @@ static bool add_row(json_t *similarity, json_t *fmr, const struct roc *r, double
                     double *last_s, double *last_fmr)
 {
     double s = round_up(roc__threshold_for(r, rate));
-    const double seen = roc_fmr(r, (float)s);
+    double seen = roc_fmr(r, (float)s);
 
     if (rate >= 1) s = round_up(r->value[0]) - 1e-6;                   /* everything lies above */
     if (s <= *last_s || seen >= *last_fmr || !(seen > 0)) return true; /* ties: nothing new */
+    if (seen > 0.95 * rate && seen < rate && rate < *last_fmr) seen = rate;
     *last_s = s;
     *last_fmr = seen;
     return !json_array_append_new(similarity, json_real(s)) &&

@@ -1,5 +1,5 @@
-/* Verify's answer from two analyses: which faces were compared, the decision, and how sure it is (ARCHITECTURE, "Decisions, not
- * just numbers"). Used by POST /v1/verify and `visavis verify`. */
+/* Verify's answer from two analyses: which faces were compared, the decision, and how sure it is
+ * (ARCHITECTURE, "Decisions, not just numbers"). Used by POST /v1/verify and `visavis verify`. */
 #ifndef VISAVIS_SERVER_API_COMPARE_H
 #define VISAVIS_SERVER_API_COMPARE_H
 
@@ -10,18 +10,33 @@
 
 struct compare_options {
     enum face_select select;
-    double fmr; /* false-match rate that picks the cut; 0: COMPARE_DEFAULT_FMR */
+    double fmr; /* false-match rate that picks the cut; 0: COMPARE_DEFAULT_FMR, or the least that
+                   the calibration supports */
 };
 #define COMPARE_DEFAULT_FMR 1e-3
 
-/* *out: {"verified":bool,"decision":"match"|"no_match","similarity":..,"distance":..,"metric":"cosine","probability":..,
- * "fmr":(estimated at this similarity),"threshold":{"value","fmr","source"},"model":..,"precision":..,
- * "faces":[{face of a},{face of b}],"pair":[i,j],"took_ms":{..}}. With FACE_ALL also "pairs":[{"pair":[i,j],"similarity",
- * "decision",..}] over every pair, "matches":[[i,j]..] (best first, each face used once) and "unmatched":[[i..],[j..]]; faces is then
- * [[faces of a],[faces of b]], and the top-level decision is that of the best pair. cal NULL: the model has no calibration;
- * then ERR_FMR_UNSUPPORTED. A missing face is ERR_NO_FACE naming image1 or image2. */
-NODISCARD enum err compare_answer(json_t **out, const struct engine *e, const struct calibration *cal,
-                                  const struct analysis *a, const struct analysis *b,
-                                  const struct compare_options *o, struct err_info *err);
+/* What the answer says about the model: an engine's, or given by hand in tests. */
+struct compare_model {
+    const char *name, *precision, *recipe;
+};
+
+/* *out:
+ * {"verified":bool,"decision":"match"|"no_match","similarity":..,"distance":..,"metric":"cosine","probability":..,
+ * "fmr":(estimated at this
+ * similarity),"threshold":{"value","fmr","source"},"model":..,"precision":.., "faces":[{face of
+ * a},{face of b}],"pair":[i,j],"took_ms":{..}}. With FACE_ALL also
+ * "pairs":[{"pair":[i,j],"similarity", "decision",..}] over every pair, "matches":[[i,j]..] (best
+ * first, each face used once) and "unmatched":[[i..],[j..]]; faces is then
+ * [[faces of a],[faces of b]], and the top-level decision is that of the best pair. cal NULL (the
+ * model has no calibration) or one of another recipe: ERR_FMR_UNSUPPORTED. A missing face is
+ * ERR_NO_FACE naming image1 or image2. */
+NODISCARD enum err compare_answer(json_t **out, const struct engine *e,
+                                  const struct calibration *cal, const struct analysis *a,
+                                  const struct analysis *b, const struct compare_options *o,
+                                  struct err_info *err);
+NODISCARD enum err compare_faces(json_t **out, const struct compare_model *m,
+                                 const struct calibration *cal, const struct analysis *a,
+                                 const struct analysis *b, const struct compare_options *o,
+                                 struct err_info *err);
 
 #endif

@@ -3,8 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-/* Rounded to what is meaningful, so that answers stay short: thousandths of a pixel, millionths of everything else. The dump
- * must limit the digits too (FACE_JSON_DUMP), or 0.1 is printed with 17. */
+/* Rounded to what is meaningful, so that answers stay short: thousandths of a pixel, millionths of
+ * everything else. The dump must limit the digits too (FACE_JSON_DUMP), or 0.1 is printed with 17.
+ */
 static json_t *rounded(double v, double steps)
 {
     const double r = round(v * steps) / steps;
@@ -51,8 +52,8 @@ static json_t *quality_json(const struct face *f)
     for (int i = 0; ok && i < f->n_quality; i++)
         ok = !json_object_set_new(q, f->quality_name[i], fraction(f->quality_value[i]));
     for (int i = 0; ok && i < f->n_reasons; i++)
-        ok = !json_array_append_new(reasons, json_pack("{s:s, s:s}", "code", f->reason_code[i], "message",
-                                                       f->reason[i]));
+        ok = !json_array_append_new(
+            reasons, json_pack("{s:s, s:s}", "code", f->reason_code[i], "message", f->reason[i]));
     if (ok && !json_object_set_new(q, "reasons", reasons)) return q;
     if (!ok) json_decref(reasons);
     json_decref(q);
@@ -61,13 +62,13 @@ static json_t *quality_json(const struct face *f)
 
 static json_t *mask_json(const struct face *f)
 {
-    json_t *m = json_pack("{s:s, s:o}", "source", f->mask_source ? f->mask_source : "mean_outline", "polygon",
-                          point_list((const float(*)[2])f->polygon, f->n_polygon));
+    json_t *m = json_pack("{s:s, s:o}", "source", f->mask_source ? f->mask_source : "mean_outline",
+                          "polygon", point_list((const float(*)[2])f->polygon, f->n_polygon));
 
     if (!m || !f->mask_png.len) return m;
     if (json_object_set_new(m, "box",
-                            json_pack("[i, i, i, i]", f->mask_box[0], f->mask_box[1], f->mask_box[2],
-                                      f->mask_box[3])) ||
+                            json_pack("[i, i, i, i]", f->mask_box[0], f->mask_box[1],
+                                      f->mask_box[2], f->mask_box[3])) ||
         json_object_set_new(m, "png", base64(&f->mask_png))) {
         json_decref(m);
         return NULL;
@@ -80,7 +81,8 @@ static json_t *embedding_json(const struct face *f)
     json_t *list = json_array();
 
     for (int i = 0; list && i < f->dim; i++) {
-        if (json_array_append_new(list, json_real(isfinite(f->embedding[i]) ? f->embedding[i] : 0))) {
+        if (json_array_append_new(list,
+                                  json_real(isfinite(f->embedding[i]) ? f->embedding[i] : 0))) {
             json_decref(list);
             list = NULL;
         }
@@ -92,12 +94,12 @@ json_t *face_json(const struct face *f, int width, int height)
 {
     const double w = width > 0 ? width : 1, h = height > 0 ? height : 1;
     json_t *o = json_pack(
-        "{s:[o, o, o, o], s:[o, o, o, o], s:o, s:o, s:s, s:o, s:{s:o, s:o, s:o}}", "box", pixels(f->box[0]),
-        pixels(f->box[1]), pixels(f->box[2]), pixels(f->box[3]), "box_normalized", fraction(f->box[0] / w),
-        fraction(f->box[1] / h), fraction(f->box[2] / w), fraction(f->box[3] / h), "points",
-        point_list(f->points, 5), "score", fraction(f->score), "pass", f->pass ? f->pass : "default",
-        "quality", quality_json(f), "pose", "yaw", rounded(f->yaw, 10), "pitch", rounded(f->pitch, 10), "roll",
-        rounded(f->roll, 10));
+        "{s:[o, o, o, o], s:[o, o, o, o], s:o, s:o, s:s, s:o, s:{s:o, s:o, s:o}}", "box",
+        pixels(f->box[0]), pixels(f->box[1]), pixels(f->box[2]), pixels(f->box[3]),
+        "box_normalized", fraction(f->box[0] / w), fraction(f->box[1] / h), fraction(f->box[2] / w),
+        fraction(f->box[3] / h), "points", point_list(f->points, 5), "score", fraction(f->score),
+        "pass", f->pass ? f->pass : "default", "quality", quality_json(f), "pose", "yaw",
+        rounded(f->yaw, 10), "pitch", rounded(f->pitch, 10), "roll", rounded(f->roll, 10));
 
     if (!o) return NULL;
     if ((f->n_landmarks &&
@@ -115,8 +117,8 @@ json_t *face_json(const struct face *f, int width, int height)
 json_t *timings_json(const struct timings *t)
 {
     return json_pack("{s:o, s:o, s:o, s:o, s:o}", "decode", rounded(t->decode, 1e2), "detect",
-                     rounded(t->detect, 1e2), "align", rounded(t->align, 1e2), "embed", rounded(t->embed, 1e2),
-                     "total", rounded(t->total, 1e2));
+                     rounded(t->detect, 1e2), "align", rounded(t->align, 1e2), "embed",
+                     rounded(t->embed, 1e2), "total", rounded(t->total, 1e2));
 }
 
 json_t *analysis_json(const struct analysis *a)
@@ -129,8 +131,8 @@ json_t *analysis_json(const struct analysis *a)
             faces = NULL;
         }
     }
-    return json_pack("{s:i, s:i, s:o, s:o}", "width", a->width, "height", a->height, "faces", faces, "took_ms",
-                     timings_json(&a->took));
+    return json_pack("{s:i, s:i, s:o, s:o}", "width", a->width, "height", a->height, "faces", faces,
+                     "took_ms", timings_json(&a->took));
 }
 
 json_t *error_json(const struct err_info *err)
@@ -159,10 +161,10 @@ static json_t *calibration_json(const char *text)
 
 json_t *model_json(const struct model_info *m)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:b, s:b}", "name", m->name, "role", m->role,
-                          "license", m->license, "source_file", m->source_file, "source_sha256",
-                          m->source_sha256, "sha256", m->sha256, "loaded", m->loaded, "restricted",
-                          m->restricted);
+    json_t *o = json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:b, s:b}", "name", m->name, "role",
+                          m->role, "license", m->license, "source_file", m->source_file,
+                          "source_sha256", m->source_sha256, "sha256", m->sha256, "loaded",
+                          m->loaded, "restricted", m->restricted);
 
     if (!o || m->dim <= 0) return o;
     json_object_set_new(o, "dimension", json_integer(m->dim));

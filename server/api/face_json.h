@@ -1,4 +1,5 @@
-/* How a face and an analysis look in JSON: one place, used by the routes and by the command line. New references. */
+/* How a face and an analysis look in JSON: one place, used by the routes and by the command line.
+ * New references. */
 #ifndef VISAVIS_SERVER_API_FACE_JSON_H
 #define VISAVIS_SERVER_API_FACE_JSON_H
 
@@ -9,9 +10,11 @@
 /* How every answer is dumped: numbers with 9 significant digits, which is what a float has. */
 #define FACE_JSON_DUMP (JSON_COMPACT | JSON_REAL_PRECISION(9))
 
-/* {"box":[x,y,w,h],"box_normalized":[..],"points":[[x,y] x 5],"score":..,"pass":..,"quality":{"unified":..,name:..,
- * "reasons":[{"code","message"}]},"pose":{"yaw","pitch","roll"}} and, where the analysis has them, "embedding", "landmarks68",
- * "mask":{"source","polygon","box","png"(base64)}, "chip"(base64 PNG). NULL: no memory. */
+/* {"box":[x,y,w,h],"box_normalized":[..],"points":[[x,y] x
+ * 5],"score":..,"pass":..,"quality":{"unified":..,name:..,
+ * "reasons":[{"code","message"}]},"pose":{"yaw","pitch","roll"}} and, where the analysis has them,
+ * "embedding", "landmarks68", "mask":{"source","polygon","box","png"(base64)}, "chip"(base64 PNG).
+ * NULL: no memory. */
 json_t *face_json(const struct face *f, int width, int height);
 
 /* {"width","height","faces":[..],"took_ms":{"decode","detect","align","embed","total"}} */

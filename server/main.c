@@ -1,0 +1,53 @@
+/* visavis: one program, its subcommands. */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/base/mem.h"
+#include "server/cli/cli.h"
+
+#ifndef VISAVIS_VERSION
+#define VISAVIS_VERSION "unknown"
+#endif
+
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *what;
+} commands[] = {
+    {"detect", cli_detect, "faces of pictures: boxes, points, quality"},
+    {"embed", cli_embed, "the same with embeddings"},
+    {"verify", cli_verify, "do two pictures show one person? exit 0 yes, 1 no"},
+    {"eval", cli_eval, "measure accuracy and error rates on labelled pictures"},
+};
+
+static void help(FILE *to)
+{
+    fputs("usage: visavis COMMAND [OPTIONS]\n\n", to);
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].what);
+    fputs("\nvisavis COMMAND --help tells about one of them; visavis --version which build this "
+          "is.\n",
+          to);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        help(stderr);
+        return CLI_ERROR;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        help(stdout);
+        return CLI_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("visavis %s\n", VISAVIS_VERSION);
+        return CLI_OK;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
+    cli_fail("\"%s\" is no command", argv[1]);
+    help(stderr);
+    return CLI_ERROR;
+}
