@@ -1,4 +1,5 @@
-/* Comparing embeddings: similarity, and what it means. Plain arrays in and out; pure; any thread. */
+/* Comparing embeddings: similarity, and what it means. Plain arrays in and out; pure; any thread.
+ */
 #ifndef VISAVIS_ENGINE_MATCH_H
 #define VISAVIS_ENGINE_MATCH_H
 
@@ -14,49 +15,55 @@ float match_similarity(const float *a, const float *b, int d);
 /* Divides v by its length. false when it is zero or not finite (v untouched). */
 bool match_normalize(float *v, int d);
 
-/* A calibration: how often strangers, and the same person, reach a similarity. Measured by `visavis eval`, kept as JSON in
- * the model file (format in calibration.c), belongs to one recipe. */
+/* A calibration: how often strangers, and the same person, reach a similarity. Measured by `visavis
+ * eval`, kept as JSON in the model file (format in calibration.c), belongs to one recipe. */
 struct calibration;
 
-NODISCARD enum err calibration_parse(struct calibration **out, const char *json, struct err_info *err);
+NODISCARD enum err calibration_parse(struct calibration **out, const char *json,
+                                     struct err_info *err);
 void calibration_free(struct calibration *c);
 
 struct calibration_info {
-    const char *source;    /* "lfw-view1-all-pairs" */
-    const char *recipe;    /* hash of the recipe it was measured with */
+    const char *source; /* "lfw-view1-all-pairs" */
+    const char *recipe; /* hash of the recipe it was measured with */
     double impostor_pairs, genuine_pairs;
-    double min_fmr;        /* 10 / impostor_pairs: the smallest rate the data supports */
+    double min_fmr; /* 10 / impostor_pairs: the smallest rate the data supports */
 };
 void calibration_info(const struct calibration *c, struct calibration_info *out);
 
-/* The cut: the least similarity at which at most fmr of the impostor pairs lie at or above. fmr in (0,1).
- * ERR_INVALID out of range; ERR_FMR_UNSUPPORTED: fewer than 10 impostor pairs beyond it, saying what it can support. */
-NODISCARD enum err calibration_cut(const struct calibration *c, double fmr, float *cut, struct err_info *err);
+/* The cut: the least similarity at which at most fmr of the impostor pairs lie at or above. fmr in
+ * (0,1). ERR_INVALID out of range; ERR_FMR_UNSUPPORTED: fewer than 10 impostor pairs beyond it,
+ * saying what it can support. */
+NODISCARD enum err calibration_cut(const struct calibration *c, double fmr, float *cut,
+                                   struct err_info *err);
 /* Estimated FMR at a similarity, never below min_fmr / 10. */
 double calibration_fmr(const struct calibration *c, float similarity);
-/* Probability that it is one person, with equal priors, in (0,1), never decreasing in similarity. */
+/* Probability that it is one person, with equal priors, in (0,1), never decreasing in similarity.
+ */
 double calibration_probability(const struct calibration *c, float similarity);
 
 /* --- measuring (roc.c) --- */
 struct roc;
 /* genuine and impostor similarities (any order; copied). At least one of each, finite. */
-NODISCARD enum err roc_new(struct roc **out, const float *genuine, size_t n_genuine, const float *impostor,
-                           size_t n_impostor, struct err_info *err);
+NODISCARD enum err roc_new(struct roc **out, const float *genuine, size_t n_genuine,
+                           const float *impostor, size_t n_impostor, struct err_info *err);
 void roc_free(struct roc *r);
 double roc_eer(const struct roc *r);
-/* Similarity with the best accuracy (mean of TAR and TNR weighted by counts); *accuracy at it. The middle of the widest
- * best gap. */
+/* Similarity with the best accuracy (mean of TAR and TNR weighted by counts); *accuracy at it. The
+ * middle of the widest best gap. */
 float roc_best_threshold(const struct roc *r, double *accuracy);
 double roc_accuracy_at(const struct roc *r, float threshold);
 struct roc_point {
-    double fmr, tar;  /* observed */
-    double ci[2];     /* 95 % Wilson interval of tar */
+    double fmr, tar; /* observed */
+    double ci[2];    /* 95 % Wilson interval of tar */
     float threshold;
-    bool supported;   /* at least 10 impostor pairs at or above the threshold would be allowed: fmr * n >= 10 */
+    bool supported; /* at least 10 impostor pairs at or above the threshold would be allowed: fmr *
+                       n >= 10 */
 };
 /* TAR at the least threshold whose observed FMR is <= fmr. */
 void roc_at_fmr(const struct roc *r, double fmr, struct roc_point *out);
-/* FMR and TAR at a threshold: of the impostor and of the genuine pairs, how many lie at or above it. */
+/* FMR and TAR at a threshold: of the impostor and of the genuine pairs, how many lie at or above
+ * it. */
 double roc_fmr(const struct roc *r, float threshold);
 double roc_tar(const struct roc *r, float threshold);
 
@@ -74,36 +81,39 @@ struct match_pairs {
     uint64_t n_impostor; /* counted, the tail included */
     uint64_t *histogram; /* [MATCH_PAIRS_BINS] of the impostor pairs that are not in the tail */
 };
-/* Compares each row of x [n][d] (unit length) with each other, in blocks, in memory that does not grow with the pairs.
- * person [n]: who a row is. group [n] or NULL: rows of one group but two persons are left out (one person under two names).
- * tail_max: how many of the most similar impostor pairs are kept. ERR_INVALID: fewer than 2 rows; ERR_NOMEM. Enters
- * OpenBLAS: for the command line, not for a server. */
+/* Compares each row of x [n][d] (unit length) with each other, in blocks, in memory that does not
+ * grow with the pairs. person [n]: who a row is. group [n] or NULL: rows of one group but two
+ * persons are left out (one person under two names). tail_max: how many of the most similar
+ * impostor pairs are kept. ERR_INVALID: fewer than 2 rows; ERR_NOMEM. Enters OpenBLAS: for the
+ * command line, not for a server. */
 NODISCARD enum err match_pairs_new(struct match_pairs **out, const float *x, size_t n, int d,
                                    const uint32_t *person, const uint32_t *group, size_t tail_max,
                                    struct err_info *err);
 void match_pairs_free(struct match_pairs *p);
-/* At each of n_cuts similarities: how many impostor pairs reach it, and how sure that rate is. Pairs that share a person are not
- * independent, so the interval is the dyadic-robust one (Aronow, Samii & Assenova 2015), wider than Wilson's. Arguments
- * as above; out: [n_cuts]. */
+/* At each of n_cuts similarities: how many impostor pairs reach it, and how sure that rate is.
+ * Pairs that share a person are not independent, so the interval is the dyadic-robust one (Aronow,
+ * Samii & Assenova 2015), wider than Wilson's. Arguments as above; out: [n_cuts]. */
 struct match_rate {
     uint64_t reached, pairs;
     double fmr;
     double ci[2]; /* 95 %, on the logarithm of the rate; [0, 1] where no pair reached it */
 };
-NODISCARD enum err match_pairs_rates(struct match_rate *out, const float *cuts, int n_cuts, const float *x,
-                                     size_t n, int d, const uint32_t *person, const uint32_t *group,
-                                     struct err_info *err);
-/* The curve of all these pairs: exact in the tail, elsewhere each pair counts at the upper edge of its bin (3e-5 wide), so that
- * no FMR is understated. */
-NODISCARD enum err roc_new_pairs(struct roc **out, const struct match_pairs *p, struct err_info *err);
+NODISCARD enum err match_pairs_rates(struct match_rate *out, const float *cuts, int n_cuts,
+                                     const float *x, size_t n, int d, const uint32_t *person,
+                                     const uint32_t *group, struct err_info *err);
+/* The curve of all these pairs: exact in the tail, elsewhere each pair counts at the upper edge of
+ * its bin (3e-5 wide), so that no FMR is understated. */
+NODISCARD enum err roc_new_pairs(struct roc **out, const struct match_pairs *p,
+                                 struct err_info *err);
 
-/* Calibration JSON from the curve (malloc'd text, caller's). command: what made it, without this machine's paths. */
+/* Calibration JSON from the curve (malloc'd text, caller's). command: what made it, without this
+ * machine's paths. */
 struct calibration_origin {
     const char *source, *recipe, *model, *command;
     size_t people, images;
 };
-NODISCARD enum err roc_calibration_json(char **out, const struct roc *r, const struct calibration_origin *o,
-                                        struct err_info *err);
+NODISCARD enum err roc_calibration_json(char **out, const struct roc *r,
+                                        const struct calibration_origin *o, struct err_info *err);
 
 /* Wilson score interval (Wilson 1927) of k of n at 95 %. */
 void wilson_interval(double k, double n, double out[2]);
