@@ -22,7 +22,7 @@ test) wanted="$run $test" ;;
 esac
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
-    echo "deps: this is not Debian. The build will want the equivalents of:" $wanted >&2
+    echo "deps: this is not Debian. The build will want the equivalents of: $wanted" >&2
     exit 0
 fi
 

@@ -10,7 +10,7 @@
 # T=warp runs only what has "warp" in its name. With CI=true models that cannot be fetched are a failure, else only a notice
 # (the tests that need them skip).
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 build=${1:?usage: tests/run.sh BUILD_DIR [FUZZ_BUILD_DIR]}
 fuzz_build=${2:-$build}
 only=${T:-}
@@ -59,6 +59,7 @@ models() {
 }
 
 # cmocka's output -> "run ok skipped closed", then a line for each skipped test: what it printed from its start is its reason.
+# shellcheck disable=SC2016 # awk's $0
 AWK_CMOCKA='
 /\[ RUN      \]/      { run++; sub(/.*\] /, ""); name = $0; why = ""; open = 1; next }
 /\[       OK \]/      { if (open) ok++; open = 0; next }
