@@ -1,0 +1,62 @@
+#include "server/api/app.h"
+
+#include "server/api/warmup_png.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum err app_open(struct app *app, const char *data_dir, const struct engine_options *engine,
+                  struct err_info *err)
+{
+    enum err rc;
+
+    memset(app, 0, sizeof *app);
+    pthread_rwlock_init(&app->keys_lock, NULL);
+    if ((rc = store_open(&app->store, data_dir, err)) || (rc = app_keys_reload(app, err)) ||
+        (rc = engine_open(&app->engine, engine, err)))
+        goto fail;
+    const struct model_info *embedder = engine_embedder(app->engine);
+    if (embedder->calibration &&
+        (rc = calibration_parse(&app->calibration, embedder->calibration, err))) {
+        err_prefix(err, "the calibration of %s", embedder->name);
+        goto fail;
+    }
+    if ((rc = app_warm_up(app, err))) goto fail;
+    return ERR_OK;
+fail:
+    app_close(app);
+    return rc;
+}
+
+void app_close(struct app *app)
+{
+    engine_close(app->engine);
+    calibration_free(app->calibration);
+    store_close(app->store);
+    free(app->keys);
+    pthread_rwlock_destroy(&app->keys_lock);
+    memset(app, 0, sizeof *app);
+}
+
+enum err app_warm_up(struct app *app, struct err_info *err)
+{
+    /* Once through the detector (nobody need be found), once as a ready chip through the embedder.
+     */
+    const struct analyse_options passes[] = {
+        {.select = FACE_ALL, .no_retry = true},
+        {.select = FACE_ALL, .embedding = true, .precropped = true},
+    };
+    for (int i = 0; i < 2; i++) {
+        struct analysis a = {0};
+        enum err rc = engine_analyse(app->engine, warmup_png, warmup_png_len, &passes[i], &a, err);
+        if (!rc && i == 1 && (a.n != 1 || !a.faces[0].embedding))
+            rc = err_set(err, ERR_INTERNAL, "no embedding came out");
+        analysis_release(&a);
+        if (rc) {
+            err_prefix(err, "the first inference failed");
+            return rc;
+        }
+    }
+    atomic_store(&app->ready, true);
+    return ERR_OK;
+}

@@ -1,0 +1,39 @@
+/* What the picture routes are asked: pictures and options, from a form's fields, a JSON body and
+ * the query, into one typed struct; every limit is checked here. Options may stand in the query or
+ * in the body, not in both. */
+#ifndef VISAVIS_SERVER_API_FACES_IN_H
+#define VISAVIS_SERVER_API_FACES_IN_H
+
+#include "engine/engine.h"
+#include "server/http/reply.h"
+#include "server/http/request.h"
+
+/* What a route takes. */
+struct faces_spec {
+    const char *image[3];  /* names of its pictures, NULL at the end */
+    const char *option[6]; /* of "face", "fmr", "include", "min_size", "retry"; NULL at the end */
+    enum face_select face; /* unless asked otherwise */
+    const char *json;      /* json_unpack format: s?s% for each image, then the options */
+};
+
+struct faces_in {
+    struct {
+        const uint8_t *data; /* the encoded picture; borrowed from the request or from decoded */
+        size_t len;
+        struct buf decoded;
+    } image[2];
+    struct analyse_options options; /* select, what to include, min_size, no_retry */
+    double fmr;                     /* 0: the default */
+};
+
+/* On ERR_OK *out is the caller's (faces_in_release). ERR_INVALID: an unknown, missing, repeated or
+ * empty field, an option that is not one of its values, by name; ERR_BAD_JSON; ERR_BAD_BASE64;
+ * ERR_TOO_LARGE. Names the picture in rp's details. */
+NODISCARD enum err faces_in_parse(struct faces_in *out, const struct faces_spec *spec,
+                                  struct request *rq, struct reply *rp, struct err_info *err);
+void faces_in_release(struct faces_in *in);
+
+/* Adds the engine's times to the request's. */
+void faces_in_took(struct request *rq, const struct timings *t);
+
+#endif

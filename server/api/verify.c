@@ -1,0 +1,49 @@
+#include "server/api/api.h"
+
+#include "server/api/compare.h"
+#include "server/api/faces_in.h"
+
+static const struct faces_spec spec = {
+    .image = {"image1", "image2"},
+    .option = {"face", "fmr", "min_size", "retry"},
+    .face = FACE_MAIN,
+    .json = "{s?s%,s?s%,s?s,s?F,s?F,s?b}",
+};
+
+static enum err analyse_both(struct analysis a[2], struct app *app, const struct faces_in *in,
+                             struct request *rq, struct reply *rp, struct err_info *err)
+{
+    for (int i = 0; i < 2; i++) {
+        enum err rc = engine_analyse(app->engine, in->image[i].data, in->image[i].len, &in->options,
+                                     &a[i], err);
+        if (rc) {
+            reply_detail(rp, "image", spec.image[i]);
+            return err_prefix(err, "%s", spec.image[i]);
+        }
+        faces_in_took(rq, &a[i].took);
+    }
+    return ERR_OK;
+}
+
+/* POST /v1/verify: are the two pictures of the same person? */
+enum err api_verify(struct app *app, struct request *rq, struct reply *rp, struct err_info *err)
+{
+    struct faces_in in;
+    struct analysis a[2] = {0};
+    json_t *answer = NULL;
+    enum err rc = faces_in_parse(&in, &spec, rq, rp, err);
+
+    if (rc) return rc;
+    in.options.embedding = true;
+    rc = analyse_both(a, app, &in, rq, rp, err);
+    if (!rc) {
+        struct compare_options o = {in.options.select, in.fmr};
+        rc = compare_answer(&answer, app->engine, app->calibration, &a[0], &a[1], &o, err);
+        if (rc == ERR_NO_FACE) reply_detail(rp, "image", spec.image[a[0].n ? 1 : 0]);
+    }
+    if (!rc) rc = reply_json(rp, 200, answer, err);
+    analysis_release(&a[0]);
+    analysis_release(&a[1]);
+    faces_in_release(&in);
+    return rc;
+}
