@@ -240,7 +240,7 @@ static enum err parse_options(struct faces_in *in, const struct texts *t, struct
             return err_set(err, ERR_INVALID, "fmr is %g, it must lie between 0 and 1", in->fmr);
     }
     if (t->min_size) {
-        double v;
+        double v = 0;
         if ((rc = parse_number(&v, "min_size", t->min_size, err))) return rc;
         if (!(v >= MIN_SIZE_LEAST && v <= MIN_SIZE_MOST))
             return err_set(err, ERR_INVALID, "min_size is %g pixels, it must lie between %g and %g",

@@ -1,0 +1,212 @@
+/* visavis serve: opens store and engine, serves until SIGTERM or SIGINT, closes in reverse. */
+#include "server/cli/cli.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "server/api/api.h"
+#include "server/cli/data_dir.h"
+
+static const char usage[] =
+    "usage: visavis serve [OPTIONS]\n\n"
+    "  --listen ADDRESS   HOST:PORT, [IPV6]:PORT or :PORT for every address (default\n"
+    "                     $VISAVIS_LISTEN or 127.0.0.1:8080); port 0 takes a free one\n"
+    "  --data DIR         where visavis keeps its database (default $VISAVIS_DATA or the\n"
+    "                     user's data folder)\n"
+    "  --workers N        requests in work at once (default 16)\n"
+    "  --queue N          requests that may wait for a worker (default 64)\n"
+    "  --in-flight MIB    bodies held at once, all requests together (default 512)\n"
+    "  --header-timeout S, --body-timeout S, --stall-timeout S\n"
+    "                     seconds for a request's headers (15), for its body (120), and\n"
+    "                     without a byte of it (15)\n"
+    "  --require-key      want a key from loopback clients too\n"
+    "  --routes           print the routes and stop\n" CLI_ENGINE_HELP;
+
+enum {
+    OPT_LISTEN = 1,
+    OPT_DATA,
+    OPT_WORKERS,
+    OPT_QUEUE,
+    OPT_IN_FLIGHT,
+    OPT_HEADER,
+    OPT_BODY,
+    OPT_STALL,
+    OPT_REQUIRE_KEY,
+    OPT_ROUTES,
+    OPT_HELP
+};
+
+static const struct option options[] = {
+    {"listen", required_argument, NULL, OPT_LISTEN},
+    {"data", required_argument, NULL, OPT_DATA},
+    {"workers", required_argument, NULL, OPT_WORKERS},
+    {"queue", required_argument, NULL, OPT_QUEUE},
+    {"in-flight", required_argument, NULL, OPT_IN_FLIGHT},
+    {"header-timeout", required_argument, NULL, OPT_HEADER},
+    {"body-timeout", required_argument, NULL, OPT_BODY},
+    {"stall-timeout", required_argument, NULL, OPT_STALL},
+    {"require-key", no_argument, NULL, OPT_REQUIRE_KEY},
+    {"routes", no_argument, NULL, OPT_ROUTES},
+    {"help", no_argument, NULL, OPT_HELP},
+    CLI_ENGINE_OPTIONS,
+    {NULL, 0, NULL, 0},
+};
+
+struct serve {
+    const char *listen, *data;
+    struct cli_engine engine;
+    struct http_options http;
+    bool require_key, help, routes;
+};
+
+static bool set_option(struct serve *s, int opt, const char *value)
+{
+    int n;
+
+    switch (opt) {
+    case OPT_LISTEN:
+        s->listen = value;
+        return true;
+    case OPT_DATA:
+        s->data = value;
+        return true;
+    case OPT_WORKERS:
+        return cli_int(&s->http.workers, "--workers", value, 1, 256);
+    case OPT_QUEUE:
+        return cli_int(&s->http.queue_max, "--queue", value, 1, 100000);
+    case OPT_IN_FLIGHT:
+        if (!cli_int(&n, "--in-flight", value, 1, 1 << 20)) return false;
+        s->http.in_flight_max_bytes = (size_t)n << 20;
+        return true;
+    case OPT_HEADER:
+        return cli_double(&s->http.header_timeout_s, "--header-timeout", value, 0.1, 3600);
+    case OPT_BODY:
+        return cli_double(&s->http.body_timeout_s, "--body-timeout", value, 0.1, 3600);
+    case OPT_STALL:
+        return cli_double(&s->http.stall_timeout_s, "--stall-timeout", value, 0.1, 3600);
+    case OPT_REQUIRE_KEY:
+        s->require_key = true;
+        return true;
+    case OPT_ROUTES:
+        s->routes = true;
+        return true;
+    case OPT_HELP:
+        s->help = true;
+        return true;
+    default:
+        return cli_engine_option(&s->engine, opt, value) == 1;
+    }
+}
+
+static bool parse(struct serve *s, int argc, char **argv)
+{
+    int opt;
+    const char *env = getenv("VISAVIS_LISTEN");
+
+    s->listen = env && *env ? env : "127.0.0.1:8080";
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1)
+        if (!set_option(s, opt, optarg)) return false;
+    if (optind == argc) return true;
+    cli_fail("serve takes no \"%s\"", argv[optind]);
+    return false;
+}
+
+static void say(enum log_level level, const char *msg, const struct err_info *err)
+{
+    char escaped[2 * ERR_MESSAGE_BYTES];
+    log_line(level, msg, "\"code\":\"%s\",\"detail\":\"%s\"", err_name(err->code),
+             log_escape(escaped, sizeof escaped, err->message));
+}
+
+/* Waits for SIGTERM or SIGINT; a second one then ends the process at once. */
+static void wait_for_signal(const sigset_t *set)
+{
+    int number = 0;
+    while (sigwait(set, &number)) continue;
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, set, NULL);
+    log_line(LOG_INFO, "stopping", "\"signal\":\"%s\"", number == SIGINT ? "SIGINT" : "SIGTERM");
+}
+
+static enum err run(struct serve *s, const char *data_dir, struct err_info *err)
+{
+    struct http_address address = {.fd = -1};
+    struct app app;
+    sigset_t signals;
+    enum err rc;
+    double started = clock_seconds();
+
+    /* Before any thread: all of them inherit the mask, and only sigwait takes these two. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    /* Bound first, so that a taken port is said before seconds of loading; nobody can connect until
+     * http_start listens. */
+    if ((rc = http_bind(&address, s->listen, err))) return rc;
+    cli_models_dir(s->engine.models_dir, s->engine.options.models_dir);
+    s->engine.options.models_dir = s->engine.models_dir;
+    if ((rc = app_open(&app, data_dir, &s->engine.options, err))) {
+        close(address.fd);
+        return rc;
+    }
+    app.loopback = address.loopback;
+    app.require_key = s->require_key;
+    if ((!app.loopback || app.require_key) && !app_valid_keys(&app)) {
+        rc = err_set(err, ERR_UNAUTHORIZED,
+                     "%s is reachable from outside and there is no key: make one with "
+                     "visavis key create --data %.200s",
+                     address.text, data_dir);
+        goto done;
+    }
+    s->http.routes = api_routes;
+    s->http.n_routes = api_n_routes;
+    s->http.app = &app;
+    s->http.authorize = app_authorize;
+    s->http.tick = app_tick;
+    s->http.spool_dir = data_dir;
+    int port = address.port;
+    if ((rc = http_start(&app.http, &address, &s->http, err))) goto done;
+    log_line(LOG_INFO, "listening",
+             "\"address\":\"%s\",\"port\":%d,\"pid\":%d,\"model\":\"%s\",\"start_ms\":%.0f",
+             address.text, port, (int)getpid(), engine_embedder(app.engine)->name,
+             (clock_seconds() - started) * 1000);
+    wait_for_signal(&signals);
+    http_stop(app.http);
+    app.http = NULL;
+    log_line(LOG_INFO, "stopped", "%s", "");
+done:
+    if (address.fd >= 0) close(address.fd);
+    app_close(&app);
+    return rc;
+}
+
+int cli_serve(int argc, char **argv)
+{
+    struct serve s = {0};
+    struct err_info err = ERR_INFO_INIT;
+    char data_dir[DATA_DIR_BYTES];
+
+    if (!parse(&s, argc, argv)) return CLI_ERROR;
+    if (s.help) {
+        fputs(usage, stdout);
+        return CLI_OK;
+    }
+    if (s.routes) {
+        for (size_t i = 0; i < api_n_routes; i++)
+            printf("%s %s\n", api_routes[i].method, api_routes[i].path);
+        return CLI_OK;
+    }
+    if (!run(&s, cli_data_dir(data_dir, s.data), &err)) return CLI_OK;
+    say(LOG_ERROR, "cannot serve", &err);
+    return CLI_ERROR;
+}
