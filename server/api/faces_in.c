@@ -265,8 +265,9 @@ static enum err check_images(const struct faces_in *in, const struct faces_spec 
         enum err rc = ERR_OK;
         if (!in->image[i].data)
             rc = err_set(err, ERR_INVALID, "%s is missing: %s", name,
-                         rq->body_kind == BODY_JSON ? "a JSON field with the picture in base64"
-                                                    : "a form field with the picture");
+                         rq->body_kind == BODY_JSON
+                             ? "send the picture in base64 as a JSON field of that name"
+                             : "send the picture as a form field of that name");
         else if (!in->image[i].len)
             rc = err_set(err, ERR_INVALID, "%s is empty", name);
         else if (in->image[i].len > IMAGE_MAX_BYTES)

@@ -183,7 +183,7 @@ static enum err run(struct serve *s, const char *data_dir, struct err_info *err)
     wait_for_signal(&signals);
     http_stop(app.http);
     app.http = NULL;
-    log_line(LOG_INFO, "stopped", "%s", "");
+    log_line(LOG_INFO, "stopped", "\"uptime_s\":%.1f", clock_seconds() - started);
 done:
     if (address.fd >= 0) close(address.fd);
     app_close(&app);

@@ -1,0 +1,114 @@
+/* A double of engine.h for tests of the server: no models, no pixels. A "picture" is a text: "face"
+ * has one, "faces" two, "none" none, "broken" is damaged, anything else is no picture. #included by
+ * the tests that need it, so that the linker takes it instead of the archive's. */
+#include "engine/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct engine {
+    int calls;
+};
+static struct engine fake_engine;
+static struct analyse_options fake_last; /* of the last engine_analyse */
+static enum err fake_error;              /* what engine_analyse returns, where not ERR_OK */
+
+static const struct model_info fake_model = {
+    .name = "fake",
+    .role = "embedder",
+    .license = "CC0-1.0",
+    .source_file = "fake.dat",
+    .source_sha256 = "00",
+    .sha256 = "11",
+    .dim = 2,
+    .loaded = true,
+    .average = "none",
+    .precision = "f32",
+    .backend = "ref",
+};
+
+enum err engine_open(struct engine **out, const struct engine_options *o, struct err_info *err)
+{
+    (void)o, (void)err;
+    *out = &fake_engine;
+    return ERR_OK;
+}
+
+void engine_close(struct engine *e)
+{
+    (void)e;
+}
+
+bool face_select_parse(enum face_select *out, const char *s)
+{
+    static const char *const names[] = {"main", "largest", "single", "all"};
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(names[i], s)) {
+            *out = (enum face_select)i;
+            return true;
+        }
+    return false;
+}
+
+enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
+                        const struct analyse_options *o, struct analysis *out, struct err_info *err)
+{
+    int n = len == 4 && !memcmp(bytes, "face", 4)     ? 1
+            : len == 5 && !memcmp(bytes, "faces", 5)  ? 2
+            : len == 4 && !memcmp(bytes, "none", 4)   ? 0
+            : len > 4 && !memcmp(bytes, "\x89PNG", 4) ? 1
+                                                      : -1;
+    e->calls++;
+    fake_last = *o;
+    if (fake_error) return err_set(err, fake_error, "as told");
+    if (len == 6 && !memcmp(bytes, "broken", 6))
+        return err_set(err, ERR_BAD_IMAGE, "the picture is damaged");
+    if (n < 0) return err_set(err, ERR_UNSUPPORTED_IMAGE, "not a JPEG, PNG or WebP file");
+    if (!n && o->select != FACE_ALL) return err_set(err, ERR_NO_FACE, "no face was found");
+    if (n > 1 && o->select == FACE_SINGLE) return err_set(err, ERR_MANY_FACES, "%d faces", n);
+    if (n > 1 && o->select != FACE_ALL) n = 1;
+    *out = (struct analysis){.width = 100, .height = 50, .n = n};
+    out->faces = calloc((size_t)n + 1, sizeof out->faces[0]);
+    for (int i = 0; i < n; i++) {
+        struct face *f = &out->faces[i];
+        *f = (struct face){
+            .box = {10, 10, 20, 20}, .score = 0.99f, .pass = "default", .quality = 0.5f};
+        if (!o->embedding) continue;
+        f->dim = 2;
+        f->embedding = calloc(2, sizeof(float));
+        f->embedding[i % 2] = 1;
+    }
+    return ERR_OK;
+}
+
+void analysis_release(struct analysis *a)
+{
+    for (int i = 0; i < a->n; i++) free(a->faces[i].embedding);
+    free(a->faces);
+    *a = (struct analysis){0};
+}
+
+const struct model_info *engine_models(const struct engine *e, size_t *n)
+{
+    (void)e;
+    *n = 1;
+    return &fake_model;
+}
+
+const struct model_info *engine_embedder(const struct engine *e)
+{
+    (void)e;
+    return &fake_model;
+}
+
+const char *engine_recipe(const struct engine *e)
+{
+    (void)e;
+    return "fake-recipe";
+}
+
+void engine_stats(const struct engine *e, struct engine_stats *out)
+{
+    (void)e;
+    *out = (struct engine_stats){.lanes = 1, .batches = 3, .rows = 6, .batch_histogram = {1, 1, 1}};
+}
