@@ -4,7 +4,7 @@
 
 #include "engine/face/mtcnn_boxes.h"
 
-enum { MTCNN_MAX_LEVELS = 64, MTCNN_TRACE_BOXES = 1024 };
+enum { MTCNN_MAX_LEVELS = 64, MTCNN_TRACE_BOXES = 2048 };
 
 struct mtcnn_trace_level {
     double scale;
