@@ -1,4 +1,5 @@
-/* What detect_mtcnn.c shows to tests: a record of every stage of one detection. Not for use in the product. */
+/* What detect_mtcnn.c shows to tests: a record of every stage of one detection. Not for use in the
+ * product. */
 #ifndef VISAVIS_ENGINE_FACE_DETECT_MTCNN_H
 #define VISAVIS_ENGINE_FACE_DETECT_MTCNN_H
 
@@ -8,7 +9,7 @@ enum { MTCNN_MAX_LEVELS = 64, MTCNN_TRACE_BOXES = 2048 };
 
 struct mtcnn_trace_level {
     double scale;
-    int w, h;       /* of the level's picture */
+    int w, h; /* of the level's picture */
     int map_w, map_h;
     int over_threshold, after_nms;
 };

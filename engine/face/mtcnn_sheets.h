@@ -1,13 +1,17 @@
-/* MTCNN's pyramid laid out on sheets: P-Net is fully convolutional, and instead of running it once for every level at that
- * level's own size, all levels are copied onto one canvas (a big picture: several equal ones) and P-Net runs once.
+/* MTCNN's pyramid laid out on sheets: P-Net is fully convolutional, and instead of running it once
+ * for every level at that level's own size, all levels are copied onto one canvas (a big picture:
+ * several equal ones) and P-Net runs once.
  *
- * Why: a new input size costs the network about 10 ms of making kernels, a picture has some ten levels, and pictures come in
- * all sizes. Sheets come in a few dozen sizes, so that plans are soon all made; concurrent requests share batches.
+ * Why: a new input size costs the network about 10 ms of making kernels, a picture has some ten
+ * levels, and pictures come in all sizes. Sheets come in a few dozen sizes, so that plans are soon
+ * all made; concurrent requests share batches.
  *
- * What is exact: P-Net's convolutions are not padded, so that a cell (12 x 12 pixels every 2) sees only its own level, as long
- * as a level begins at an even offset. One thing differs: at a level with an odd side the pool before conv2 cuts its last
- * window at the edge, and here there is another pixel behind it. That pixel repeats the last one, and the cells concerned
- * (the last column, the last row) are computed again, cut exactly, when they come near the threshold: detect_mtcnn.c. */
+ * What is exact: P-Net's convolutions are not padded, so that a cell (12 x 12 pixels every 2) sees
+ * only its own level, as long as a level begins at an even offset. One thing differs: at a level
+ * with an odd side the pool before conv2 cuts its last window at the edge, and here there is
+ * another pixel behind it. That pixel repeats the last one, and the cells concerned (the last
+ * column, the last row) are computed again, cut exactly, when they come near the threshold:
+ * detect_mtcnn.c. */
 #ifndef VISAVIS_ENGINE_FACE_MTCNN_SHEETS_H
 #define VISAVIS_ENGINE_FACE_MTCNN_SHEETS_H
 
@@ -15,8 +19,9 @@
 #include "engine/face/face.h"
 
 enum {
-    MTCNN_CELL = 12,        /* pixels: what a P-Net cell sees */
-    SHEETS_GROUP = 8,       /* sheets that are filled and run at a time: bounds the memory of huge pictures */
+    MTCNN_CELL = 12, /* pixels: what a P-Net cell sees */
+    SHEETS_GROUP =
+        8, /* sheets that are filled and run at a time: bounds the memory of huge pictures */
 };
 
 struct mtcnn_level {
@@ -25,7 +30,8 @@ struct mtcnn_level {
     int map_w, map_h; /* cells */
 };
 
-/* A rectangle of cells of a level and where its pixels lie: (x, y) of a sheet, even. It covers 2 cw + 10 by 2 ch + 10 pixels. */
+/* A rectangle of cells of a level and where its pixels lie: (x, y) of a sheet, even. It covers 2 cw
+ * + 10 by 2 ch + 10 pixels. */
 struct mtcnn_piece {
     int level;
     int cx, cy, cw, ch;
@@ -41,15 +47,17 @@ struct mtcnn_sheets {
     size_t level_floats;       /* of the largest level: 3 planes */
 };
 
-/* The levels of a w x h picture and their places. No level (side under min_size): n = 0. ERR_NOMEM. sheets_release after. */
+/* The levels of a w x h picture and their places. No level (side under min_size): n = 0. ERR_NOMEM.
+ * sheets_release after. */
 NODISCARD enum err sheets_plan(struct mtcnn_sheets *s, int w, int h, const struct mtcnn_options *o,
                                struct err_info *err);
 void sheets_release(struct mtcnn_sheets *s);
 
-/* Draws the pieces of group g into px, [min(SHEETS_GROUP, n - g * SHEETS_GROUP)][3][s->h][s->w] floats, already normalised for
- * the network, 0 between the pieces. scratch: s->level_floats floats; *drawn: the level that it holds, -1 at first
- * (levels are shared by neighbouring groups). */
-void sheets_fill(float *px, const struct mtcnn_sheets *s, int g, const struct image *im, float *scratch,
-                 int *drawn);
+/* Draws the pieces of group g into px, [min(SHEETS_GROUP, n - g * SHEETS_GROUP)][3][s->h][s->w]
+ * floats, already normalised for the network, 0 between the pieces. scratch: s->level_floats
+ * floats; *drawn: the level that it holds, -1 at first (levels are shared by neighbouring groups).
+ */
+void sheets_fill(float *px, const struct mtcnn_sheets *s, int g, const struct image *im,
+                 float *scratch, int *drawn);
 
 #endif

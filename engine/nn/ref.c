@@ -88,6 +88,8 @@ static void unary(const struct nn__call *c)
     }
 }
 
+/* In float32 like PyTorch's, unlike the double sums elsewhere: MTCNN's probabilities near 1 are often equal in float32, and
+ * which of two equal candidates is kept depends on that (facts/default-models.md section 2). */
 static void softmax(const struct nn__call *c)
 {
     size_t p = plane(c->out_shape);
@@ -98,9 +100,9 @@ static void softmax(const struct nn__call *c)
             float *y = c->out + (size_t)n * ch * p + i;
             float max = x[0];
             for (int k = 1; k < ch; k++) max = fmaxf(max, x[k * p]);
-            double sum = 0;
-            for (int k = 0; k < ch; k++) sum += exp((double)x[k * p] - max);
-            for (int k = 0; k < ch; k++) y[k * p] = (float)(exp((double)x[k * p] - max) / sum);
+            float sum = 0;
+            for (int k = 0; k < ch; k++) sum += y[k * p] = expf(x[k * p] - max);
+            for (int k = 0; k < ch; k++) y[k * p] /= sum;
         }
 }
 

@@ -1,5 +1,6 @@
-/* What the golden tests share: golden.json and its pictures, statistics of tensors, the models on a backend. Header only; a
- * test includes it after cmocka.h. Each function skips the running test, with the reason, where something is absent. */
+/* What the golden tests share: golden.json and its pictures, statistics of tensors, the models on a
+ * backend. Header only; a test includes it after cmocka.h. Each function skips the running test,
+ * with the reason, where something is absent. */
 #ifndef VISAVIS_TESTS_GOLDEN_H
 #define VISAVIS_TESTS_GOLDEN_H
 
@@ -56,7 +57,8 @@ static UNUSED bool has_pixels(const struct image *im, const char *sha)
     return strcmp(hex, sha) == 0;
 }
 
-/* The picture of an entry of "pictures": the JPEG where it decodes to the golden pixels, else the PNG; false: neither. */
+/* The picture of an entry of "pictures": the JPEG where it decodes to the golden pixels, else the
+ * PNG; false: neither. */
 static UNUSED bool golden_picture(struct image *im, const json_t *entry)
 {
     const char *sha = json_string_value(json_object_get(entry, "rgb_sha256"));
@@ -95,9 +97,10 @@ static UNUSED double number(const json_t *object, const char *key)
     return json_number_value(json_object_get(object, key));
 }
 
-/* {shape, sum, l2, first} against v[n]; tolerance: tol * max(floor, l2). false after printing what differs. */
-static UNUSED bool stat_agrees(const char *name, const json_t *stat, const float *v, size_t n, double tol,
-                               double least)
+/* {shape, sum, l2, first} against v[n]; tolerance: tol * max(floor, l2). false after printing what
+ * differs. */
+static UNUSED bool stat_agrees(const char *name, const json_t *stat, const float *v, size_t n,
+                               double tol, double least)
 {
     double sum = 0, squares = 0, l2 = number(stat, "l2");
     double allowed = tol * (l2 > least ? l2 : least);
@@ -120,7 +123,8 @@ static UNUSED bool stat_agrees(const char *name, const json_t *stat, const float
                number(stat, "sum"), l2, allowed);
         ok = false;
     }
-    json_array_foreach(first, i, x) {
+    json_array_foreach(first, i, x)
+    {
         if (fabs((double)v[i] - json_number_value(x)) > allowed) {
             printf("%s: value %zu is %.9g, golden %.9g, allowed %.3g\n", name, i, (double)v[i],
                    json_number_value(x), allowed);
@@ -143,7 +147,8 @@ static UNUSED void int_points(int (*to)[2], const json_t *list)
 {
     size_t i;
     json_t *x;
-    json_array_foreach(list, i, x) {
+    json_array_foreach(list, i, x)
+    {
         to[i][0] = (int)json_integer_value(json_array_get(x, 0));
         to[i][1] = (int)json_integer_value(json_array_get(x, 1));
     }
@@ -156,7 +161,8 @@ static UNUSED void golden_detection(struct detection *d, const json_t *face)
     for (size_t k = 0; k < 4; k++) d->box[k] = (float)json_number_value(json_array_get(box, k));
     for (size_t k = 0; k < 5; k++)
         for (size_t i = 0; i < 2; i++)
-            d->points[k][i] = (float)json_number_value(json_array_get(json_array_get(points, k), i));
+            d->points[k][i] =
+                (float)json_number_value(json_array_get(json_array_get(points, k), i));
     d->score = (float)number(face, "prob");
 }
 
@@ -199,8 +205,8 @@ struct golden_detector {
     struct face_runner runner;
 };
 
-static UNUSED enum err golden_run(void *self, const struct nn_net *net, int n, int h, int w, const float *in,
-                                  float *const *outs, struct err_info *err)
+static UNUSED enum err golden_run(void *self, const struct nn_net *net, int n, int h, int w,
+                                  const float *in, float *const *outs, struct err_info *err)
 {
     return nn_exec_run(self, net, n, h, w, in, outs, err);
 }

@@ -10,9 +10,10 @@
 
 enum { CHIP_BYTES = CHIP_SIDE * CHIP_SIDE * 3 };
 
-/* The tolerance of the goldens: the same bytes, or one level in fewer than 0.1 % of them. A chip that is only known by its
- * hash must have it. */
-static bool same_chip(const char *name, const uint8_t *chip, const char *sha, const struct image *want)
+/* The tolerance of the goldens: the same bytes, or one level in fewer than 0.1 % of them. A chip
+ * that is only known by its hash must have it. */
+static bool same_chip(const char *name, const uint8_t *chip, const char *sha,
+                      const struct image *want)
 {
     char hex[65];
     int off = 0;
@@ -43,7 +44,8 @@ static void test_pattern_chips(void **state)
     size_t i;
 
     golden_pattern(&pattern, 640, 480);
-    json_array_foreach(json_object_get(g, "pattern_chips"), i, entry) {
+    json_array_foreach(json_object_get(g, "pattern_chips"), i, entry)
+    {
         struct chip_place p;
         struct image want = IMAGE_INIT;
         struct err_info err;
@@ -53,7 +55,8 @@ static void test_pattern_chips(void **state)
         for (size_t k = 0; k < 4; k++)
             p.rect[k] = json_number_value(json_array_get(json_object_get(entry, "rect"), k));
         p.angle = number(entry, "angle");
-        snprintf(path, sizeof path, "%s/%s", GOLDENS, json_string_value(json_object_get(entry, "png")));
+        snprintf(path, sizeof path, "%s/%s", GOLDENS,
+                 json_string_value(json_object_get(entry, "png")));
         assert_true(read_picture(&want, path));
         assert_int_equal(chip_extract(chip, CHIP_SIDE, &pattern, &p, &err), ERR_OK);
         ok &= same_chip(name, chip, json_string_value(json_object_get(entry, "sha256")), &want);
@@ -88,7 +91,8 @@ static bool check_face(const char *name, const struct image *im, const json_t *f
     }
     if (!im) return ok;
     assert_int_equal(chip_extract(chip, CHIP_SIDE, im, &p, &err), ERR_OK);
-    return ok & same_chip(name, chip, json_string_value(json_object_get(face, "chip_sha256")), NULL);
+    return ok &
+           same_chip(name, chip, json_string_value(json_object_get(face, "chip_sha256")), NULL);
 }
 
 static void test_faces(void **state)
@@ -98,10 +102,12 @@ static void test_faces(void **state)
     int faces = 0, wrong = 0;
     size_t i, k;
 
-    json_array_foreach(json_object_get(g, "pictures"), i, picture) {
+    json_array_foreach(json_object_get(g, "pictures"), i, picture)
+    {
         struct image im = IMAGE_INIT;
         bool have = golden_picture(&im, picture);
-        json_array_foreach(json_object_get(picture, "faces"), k, face) {
+        json_array_foreach(json_object_get(picture, "faces"), k, face)
+        {
             char name[256];
             snprintf(name, sizeof name, "%s face %zu",
                      json_string_value(json_object_get(picture, "path")), k);

@@ -1,5 +1,5 @@
-/* dlib's ResNet against golden.json: the descriptor of the pattern, of three chips and of 84 faces, before unit length, and
- * the levels between; on each backend. */
+/* dlib's ResNet against golden.json: the descriptor of the pattern, of three chips and of 84 faces,
+ * before unit length, and the levels between; on each backend. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,8 @@ static void embedder_open(struct embedder *e, void **state)
 {
     struct err_info err = ERR_INFO_INIT;
     golden_net_open(&e->net, "dlib-resnet", *(const enum nn_backend *)*state);
-    if (nn_plan_new(&e->plan, e->net.net, 1, CHIP_SIDE, CHIP_SIDE, &err)) fail_msg("%s", err.message);
+    if (nn_plan_new(&e->plan, e->net.net, 1, CHIP_SIDE, CHIP_SIDE, &err))
+        fail_msg("%s", err.message);
     e->output = nn_graph_output(nn_net_graph(e->net.net), "embedding");
     assert_true(e->output >= 0);
 }
@@ -43,8 +44,8 @@ static int level_op(const struct nn_graph *g, const char *name)
     return found;
 }
 
-static bool check_levels(const struct embedder *e, const float *in, const json_t *levels, double tol,
-                         float *descriptor)
+static bool check_levels(const struct embedder *e, const float *in, const json_t *levels,
+                         double tol, float *descriptor)
 {
     const struct nn_graph *g = nn_net_graph(e->net.net);
     struct nn_shape *shapes = calloc((size_t)g->n_ops, sizeof *shapes);
@@ -55,7 +56,8 @@ static bool check_levels(const struct embedder *e, const float *in, const json_t
     bool ok = true;
 
     assert_int_equal(nn_graph_shapes(g, CHIP_SIDE, CHIP_SIDE, shapes, &err), ERR_OK);
-    json_object_foreach((json_t *)levels, key, stat) {
+    json_object_foreach((json_t *)levels, key, stat)
+    {
         int op = level_op(g, key);
         if (!strcmp(key, "input")) continue;
         if (op < 0) {
@@ -68,14 +70,15 @@ static bool check_levels(const struct embedder *e, const float *in, const json_t
     }
     outs[e->output] = descriptor;
     if (nn_plan_forward_tapped(e->plan, in, outs, taps, &err)) fail_msg("%s", err.message);
-    json_object_foreach((json_t *)levels, key, stat) {
+    json_object_foreach((json_t *)levels, key, stat)
+    {
         int op = level_op(g, key);
         if (!strcmp(key, "input"))
             ok &= stat_agrees(key, stat, in, CHIP_FLOATS, 1e-5, 1e-9);
         else if (op >= 0)
             ok &= stat_agrees(key, stat, taps[op],
-                              (size_t)shapes[op].c * (size_t)shapes[op].h * (size_t)shapes[op].w, tol,
-                              1e-9);
+                              (size_t)shapes[op].c * (size_t)shapes[op].h * (size_t)shapes[op].w,
+                              tol, 1e-9);
     }
     for (int i = 0; i < g->n_ops; i++) free(taps[i]);
     free(taps);
@@ -124,11 +127,13 @@ static void test_chips(void **state)
     size_t i;
 
     embedder_open(&e, state);
-    json_array_foreach(json_object_get(json_object_get(g, "embedder"), "chips"), i, chip) {
+    json_array_foreach(json_object_get(json_object_get(g, "embedder"), "chips"), i, chip)
+    {
         struct image im = IMAGE_INIT;
         float got[DIM];
         char path[512];
-        snprintf(path, sizeof path, "%s/%s", GOLDENS, json_string_value(json_object_get(chip, "png")));
+        snprintf(path, sizeof path, "%s/%s", GOLDENS,
+                 json_string_value(json_object_get(chip, "png")));
         assert_true(read_picture(&im, path));
         assert_int_equal(im.w, CHIP_SIDE);
         assert_int_equal(im.h, CHIP_SIDE);
@@ -153,10 +158,12 @@ static void test_faces(void **state)
     size_t i, k;
 
     embedder_open(&e, state);
-    json_array_foreach(json_object_get(g, "pictures"), i, picture) {
+    json_array_foreach(json_object_get(g, "pictures"), i, picture)
+    {
         struct image im = IMAGE_INIT;
         if (!golden_picture(&im, picture)) continue;
-        json_array_foreach(json_object_get(picture, "faces"), k, face) {
+        json_array_foreach(json_object_get(picture, "faces"), k, face)
+        {
             static uint8_t chip[CHIP_SIDE * CHIP_SIDE * 3];
             struct chip_place place;
             struct err_info err;

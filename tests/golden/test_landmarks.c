@@ -1,4 +1,5 @@
-/* Both regression-tree predictors against dlib's points (golden.json: rect -> p5, p68; shape_trace). */
+/* Both regression-tree predictors against dlib's points (golden.json: rect -> p5, p68;
+ * shape_trace). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,12 +34,14 @@ static void check_points(const char *model, const char *key, int points)
     int faces = 0, wrong = 0, pictures = 0;
     size_t i, k;
 
-    json_array_foreach(json_object_get(g, "pictures"), i, picture) {
+    json_array_foreach(json_object_get(g, "pictures"), i, picture)
+    {
         struct image im = IMAGE_INIT;
         const char *path = json_string_value(json_object_get(picture, "path"));
         if (!golden_picture(&im, picture)) continue;
         pictures++;
-        json_array_foreach(json_object_get(picture, "faces"), k, face) {
+        json_array_foreach(json_object_get(picture, "faces"), k, face)
+        {
             int rect[4], got[68][2], want[68][2];
             rect_of(rect, face);
             int_points(want, json_object_get(face, key));
@@ -79,8 +82,10 @@ static void test_rect(void **state)
     int wrong = 0, faces = 0;
     size_t i, k;
 
-    json_array_foreach(json_object_get(g, "pictures"), i, picture) {
-        json_array_foreach(json_object_get(picture, "faces"), k, face) {
+    json_array_foreach(json_object_get(g, "pictures"), i, picture)
+    {
+        json_array_foreach(json_object_get(picture, "faces"), k, face)
+        {
             struct detection d;
             int got[4], want[4];
             golden_detection(&d, face);
@@ -89,8 +94,8 @@ static void test_rect(void **state)
             faces++;
             if (memcmp(got, want, sizeof got)) {
                 printf("%s face %zu: %d %d %d %d, golden %d %d %d %d\n",
-                       json_string_value(json_object_get(picture, "path")), k, got[0], got[1], got[2],
-                       got[3], want[0], want[1], want[2], want[3]);
+                       json_string_value(json_object_get(picture, "path")), k, got[0], got[1],
+                       got[2], got[3], want[0], want[1], want[2], want[3]);
                 wrong++;
             }
         }
@@ -113,10 +118,12 @@ static void check_trace(const char *model, const char *file, int points)
     int checked = 0;
     size_t i, k;
 
-    json_array_foreach(json_object_get(g, "shape_trace"), i, trace) {
+    json_array_foreach(json_object_get(g, "shape_trace"), i, trace)
+    {
         const char *path = json_string_value(json_object_get(trace, "path"));
         if (strcmp(json_string_value(json_object_get(trace, "model")), file)) continue;
-        json_array_foreach(json_object_get(g, "pictures"), k, picture) {
+        json_array_foreach(json_object_get(g, "pictures"), k, picture)
+        {
             struct image im = IMAGE_INIT;
             int rect[4];
             if (strcmp(json_string_value(json_object_get(picture, "path")), path)) continue;
@@ -154,7 +161,7 @@ static void test_trace_68(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rect),     cmocka_unit_test(test_5_points),
+        cmocka_unit_test(test_rect),      cmocka_unit_test(test_5_points),
         cmocka_unit_test(test_68_points), cmocka_unit_test(test_trace_5),
         cmocka_unit_test(test_trace_68),
     };

@@ -1,5 +1,5 @@
-/* The detector against facenet-pytorch: every layer of the three networks, the stages of two pictures, every face of 24
- * pictures; on each backend. */
+/* The detector against facenet-pytorch: every layer of the three networks, the stages of two
+ * pictures, every face of 24 pictures; on each backend. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,8 @@
 #include "engine/face/detect_mtcnn.h"
 #include "tests/golden/golden.h"
 
-/* Detections may differ where backends round differently: `stable` faces stay within 0.001 of their height. */
+/* Detections may differ where backends round differently: `stable` faces stay within 0.001 of their
+ * height. */
 static const double STABLE = 0.001, UNSTABLE = 0.06;
 
 static enum nn_backend backend_of(void **state)
@@ -29,7 +30,8 @@ static bool check_layers(const char *name, const struct nn_plan *plan, const str
     bool ok = true;
     (void)plan;
 
-    json_object_foreach((json_t *)layers, layer, stat) {
+    json_object_foreach((json_t *)layers, layer, stat)
+    {
         char label[128];
         int op = 0;
         snprintf(label, sizeof label, "%s %s", name, layer);
@@ -45,7 +47,8 @@ static bool check_layers(const char *name, const struct nn_plan *plan, const str
     return ok;
 }
 
-static bool check_net(const char *name, const struct golden_net *net, int w, int h, const json_t *golden)
+static bool check_net(const char *name, const struct golden_net *net, int w, int h,
+                      const json_t *golden)
 {
     const struct nn_graph *g = nn_net_graph(net->net);
     struct nn_shape *shapes = calloc((size_t)g->n_ops, sizeof *shapes);
@@ -63,7 +66,8 @@ static bool check_net(const char *name, const struct golden_net *net, int w, int
     if (nn_graph_shapes(g, h, w, shapes, &err) || nn_plan_new(&plan, net->net, 1, h, w, &err))
         fail_msg("%s: %s", name, err.message);
     for (int i = 0; i < g->n_ops; i++)
-        taps[i] = calloc((size_t)shapes[i].c * (size_t)shapes[i].h * (size_t)shapes[i].w, sizeof(float));
+        taps[i] =
+            calloc((size_t)shapes[i].c * (size_t)shapes[i].h * (size_t)shapes[i].w, sizeof(float));
     for (int i = 0; i < g->n_outputs; i++) {
         struct nn_shape s = shapes[g->outputs[i].op];
         outs[i] = calloc((size_t)s.c * (size_t)s.h * (size_t)s.w, sizeof(float));
@@ -71,7 +75,8 @@ static bool check_net(const char *name, const struct golden_net *net, int w, int
     if (nn_plan_forward_tapped(plan, in, outs, taps, &err)) fail_msg("%s: %s", name, err.message);
     ok &= check_layers(name, plan, g, shapes, taps, json_object_get(golden, "layers"));
     nn_plan_forward(plan, in, outs);
-    json_object_foreach(json_object_get(golden, "output"), key, stat) {
+    json_object_foreach(json_object_get(golden, "output"), key, stat)
+    {
         char label[128];
         int i = nn_graph_output(g, key);
         snprintf(label, sizeof label, "%s output %s", name, key);
@@ -114,7 +119,8 @@ static void test_nets(void **state)
 
 /* --- stages --- */
 
-static bool count_agrees(const char *path, const char *what, long got, const json_t *want, long slack)
+static bool count_agrees(const char *path, const char *what, long got, const json_t *want,
+                         long slack)
 {
     long w = (long)json_integer_value(want);
     if (labs(got - w) <= slack) return true;
@@ -129,19 +135,23 @@ static bool boxes_agree(const char *what, const struct mtcnn_box *got, int n, co
     json_t *row;
     if (!want) return true;
     if ((size_t)n != json_array_size(want)) return false;
-    json_array_foreach(want, i, row) {
+    json_array_foreach(want, i, row)
+    {
         for (size_t k = 0; k < 4; k++)
-            worst = fmax(worst, fabs((double)got[i].at[k] - json_number_value(json_array_get(row, k))));
-        if (fabs((double)got[i].score - json_number_value(json_array_get(row, 4))) > 1e-4) worst = 1;
+            worst =
+                fmax(worst, fabs((double)got[i].at[k] - json_number_value(json_array_get(row, k))));
+        if (fabs((double)got[i].score - json_number_value(json_array_get(row, 4))) > 1e-4)
+            worst = 1;
     }
     printf("%s: %d boxes, worst %.2g px\n", what, n, worst);
     return worst < 0.01;
 }
 
-static bool check_stages(const char *path, const struct mtcnn_trace *t, const json_t *want, long slack)
+static bool check_stages(const char *path, const struct mtcnn_trace *t, const json_t *want,
+                         long slack)
 {
-    static const char *const counts[] = {"pnet_after_nms_all", "rnet_over_threshold", "rnet_after_nms",
-                                         "onet_over_threshold", "faces"};
+    static const char *const counts[] = {"pnet_after_nms_all", "rnet_over_threshold",
+                                         "rnet_after_nms", "onet_over_threshold", "faces"};
     const int got[] = {t->pnet_after_nms_all, t->rnet_over_threshold, t->rnet_after_nms,
                        t->onet_over_threshold, t->faces};
     const json_t *scales = json_object_get(want, "scales"), *level;
@@ -150,7 +160,8 @@ static bool check_stages(const char *path, const struct mtcnn_trace *t, const js
     for (int i = 0; ok && i < t->n_levels; i++) {
         const struct mtcnn_trace_level *l = &t->level[i];
         level = json_array_get(scales, (size_t)i);
-        const json_t *size = json_object_get(level, "size_wh"), *map = json_object_get(level, "map_wh");
+        const json_t *size = json_object_get(level, "size_wh"),
+                     *map = json_object_get(level, "map_wh");
         ok &= fabs(l->scale - number(level, "scale")) < 1e-9;
         ok &= count_agrees(path, "level width", l->w, json_array_get(size, 0), 0);
         ok &= count_agrees(path, "level height", l->h, json_array_get(size, 1), 0);
@@ -174,7 +185,8 @@ static const json_t *picture_entry(const json_t *g, const char *path)
 {
     size_t i;
     json_t *p;
-    json_array_foreach(json_object_get(g, "pictures"), i, p) {
+    json_array_foreach(json_object_get(g, "pictures"), i, p)
+    {
         if (!strcmp(json_string_value(json_object_get(p, "path")), path)) return p;
     }
     return NULL;
@@ -189,7 +201,8 @@ static void test_stages(void **state)
     bool ok = true;
 
     golden_detector_open(&d, backend_of(state));
-    json_object_foreach(json_object_get(g, "stages"), path, want) {
+    json_object_foreach(json_object_get(g, "stages"), path, want)
+    {
         const struct mtcnn_options o = MTCNN_OPTIONS_INIT;
         struct err_info err = ERR_INFO_INIT;
         struct detection *faces = NULL;
@@ -230,7 +243,8 @@ static bool check_faces(const char *path, const struct detection *d, int n, cons
     json_t *f;
 
     if (!ok) printf("%s: %d faces, golden has %zu\n", path, n, json_array_size(faces));
-    json_array_foreach(faces, i, f) {
+    json_array_foreach(faces, i, f)
+    {
         if (i >= (size_t)n) break;
         bool stable = json_is_true(json_object_get(f, "stable"));
         double off = worst_offset(&d[i], f);
@@ -254,7 +268,8 @@ static void test_pictures(void **state)
     size_t i;
 
     golden_detector_open(&d, backend_of(state));
-    json_array_foreach(json_object_get(g, "pictures"), i, p) {
+    json_array_foreach(json_object_get(g, "pictures"), i, p)
+    {
         const struct mtcnn_options o = MTCNN_OPTIONS_INIT;
         struct err_info err = ERR_INFO_INIT;
         const char *path = json_string_value(json_object_get(p, "path"));
