@@ -96,7 +96,8 @@ void match_pairs_free(struct match_pairs *p);
 struct match_rate {
     uint64_t reached, pairs;
     double fmr;
-    double ci[2]; /* 95 %, on the logarithm of the rate; [0, 1] where no pair reached it */
+    double log_sd; /* standard error of log(fmr); 0 where no pair reached it */
+    double ci[2];  /* 95 %, on the logarithm of the rate; [0, 1] where no pair reached it */
 };
 NODISCARD enum err match_pairs_rates(struct match_rate *out, const float *cuts, int n_cuts,
                                      const float *x, size_t n, int d, const uint32_t *person,

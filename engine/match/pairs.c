@@ -205,6 +205,7 @@ static void rate_interval(struct match_rate *r, const uint64_t *reached, size_t 
     const double least = sqrt(singles);      /* as if the pairs were independent */
     const double sd = clusters - singles > singles ? sqrt(clusters - singles) : least;
     const double spread = Z95 * sd / k;
+    r->log_sd = sd / k;
     r->ci[0] = r->fmr * exp(-spread);
     r->ci[1] = r->fmr * exp(spread) < 1 ? r->fmr * exp(spread) : 1;
 }

@@ -1,0 +1,228 @@
+/* --all-pairs: every pair of the pictures of a folder. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/mem.h"
+#include "server/cli/eval.h"
+
+enum { TAIL_PAIRS = 200000, HALF_RATES = 5 };
+static const double Z95 = 1.959963984540054;
+
+/* The rows that are compared: pictures with a face that are not left out, or half of the people. */
+struct rows {
+    float *x;
+    uint32_t *person, *group, *picture;
+    size_t n, people;
+};
+
+static void rows_release(struct rows *r)
+{
+    free(r->x);
+    free(r->person);
+    free(r->group);
+    free(r->picture);
+}
+
+/* Which half a person belongs to: a bit of the name's hash (FNV-1a, 64 bits), so that it is the
+ * same everywhere and does not depend on who else is there. People under two names go together. */
+static int half_of(const char *name)
+{
+    uint64_t h = 14695981039346656037u;
+    for (; *name; name++) h = (h ^ (uint8_t)*name) * 1099511628211u;
+    return (int)(h >> 40 & 1);
+}
+
+/* half -1: everyone. */
+static enum err rows_take(struct rows *r, const struct eval_set *set, const struct eval_exclude *x,
+                          int half, struct err_info *err)
+{
+    const size_t dim = (size_t)set->dim, n = set->names.n;
+    bool *seen AUTO_FREE = calloc(set->people.n + 1, sizeof *seen);
+
+    *r = (struct rows){mem_aligned(n * dim, sizeof *r->x),
+                       calloc(n + 1, sizeof *r->person),
+                       calloc(n + 1, sizeof *r->group),
+                       calloc(n + 1, sizeof *r->picture),
+                       0,
+                       0};
+    if (!r->x || !r->person || !r->group || !r->picture || !seen) {
+        rows_release(r);
+        return err_set(err, ERR_NOMEM, "no memory for %zu embeddings", n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t person = set->images[i].person, group = x->group ? x->group[person] : person;
+        if (!set->images[i].found || (x->left_out && x->left_out[i])) continue;
+        if (half >= 0 && half_of(set->people.name[group]) != half) continue;
+        memcpy(r->x + r->n * dim, set->x + i * dim, dim * sizeof *r->x);
+        r->person[r->n] = person;
+        r->group[r->n] = group;
+        r->picture[r->n++] = (uint32_t)i;
+        r->people += !seen[person];
+        seen[person] = true;
+    }
+    return ERR_OK;
+}
+
+static json_t *pair_json(const struct eval_set *set, const struct rows *r,
+                         const struct match_pair *p)
+{
+    return json_pack("{s:f, s:s, s:s}", "similarity", (double)p->similarity, "a",
+                     set->names.name[r->picture[p->a]], "b", set->names.name[r->picture[p->b]]);
+}
+
+/* The first n of a list of pairs, of two people only the first. */
+static json_t *some_pairs(const struct eval_set *set, const struct rows *r,
+                          const struct match_pair *p, size_t n_pairs, int n)
+{
+    json_t *list = json_array();
+    uint64_t *seen AUTO_FREE = calloc((size_t)n + 1, sizeof *seen);
+    int shown = 0;
+
+    for (size_t k = 0; list && seen && k < n_pairs && shown < n; k++) {
+        uint64_t a = r->person[p[k].a], b = r->person[p[k].b];
+        const uint64_t key = a < b ? a << 32 | b : b << 32 | a;
+        int i = 0;
+        while (i < shown && seen[i] != key) i++;
+        if (i < shown) continue;
+        seen[shown++] = key;
+        json_array_append_new(list, pair_json(set, r, &p[k]));
+    }
+    return list;
+}
+
+/* Cuts from one half's curve for the rates that it supports. */
+static int half_cuts(float cuts[HALF_RATES], double rates[HALF_RATES], const struct roc *r)
+{
+    int n = 0;
+
+    for (int k = 1; k <= HALF_RATES; k++) {
+        struct roc_point p;
+        roc_at_fmr(r, pow(10, -k), &p);
+        if (!p.supported) break;
+        rates[n] = pow(10, -k);
+        cuts[n++] = p.threshold;
+    }
+    return n;
+}
+
+/* Calibrates on one half, looks at the other. Where the other half's rate should lie: around the
+ * stated one, by the standard errors of both halves. */
+static enum err one_half(json_t **out, const struct rows *own, const struct rows *other, int dim,
+                         struct err_info *err)
+{
+    struct match_rate here[HALF_RATES], there[HALF_RATES];
+    struct match_pairs *pairs = NULL;
+    struct roc *roc = NULL;
+    float cuts[HALF_RATES];
+    double rates[HALF_RATES];
+    int n = 0;
+    enum err rc =
+        match_pairs_new(&pairs, own->x, own->n, dim, own->person, own->group, TAIL_PAIRS, err);
+
+    if (!rc) rc = roc_new_pairs(&roc, pairs, err);
+    if (!rc) n = half_cuts(cuts, rates, roc);
+    if (!rc)
+        rc = match_pairs_rates(here, cuts, n, own->x, own->n, dim, own->person, own->group, err);
+    if (!rc)
+        rc = match_pairs_rates(there, cuts, n, other->x, other->n, dim, other->person, other->group,
+                               err);
+    match_pairs_free(pairs);
+    roc_free(roc);
+    if (rc) return rc;
+    json_t *list = json_array();
+    for (int k = 0; k < n; k++) {
+        const double spread = Z95 * hypot(here[k].log_sd, there[k].log_sd);
+        const double low = rates[k] * exp(-spread), high = rates[k] * exp(spread);
+        json_array_append_new(list, json_pack("{s:f, s:f, s:f, s:[f, f], s:[f, f], s:b}", "fmr",
+                                              rates[k], "threshold", (double)cuts[k], "observed",
+                                              there[k].fmr, "observed_ci", there[k].ci[0],
+                                              there[k].ci[1], "expected", low, high, "inside",
+                                              there[k].fmr >= low && there[k].fmr <= high));
+    }
+    *out = json_pack("{s:I, s:I, s:I, s:I, s:o}", "calibrated_on_people", (json_int_t)own->people,
+                     "calibrated_on_pictures", (json_int_t)own->n, "people",
+                     (json_int_t)other->people, "pictures", (json_int_t)other->n, "rates", list);
+    return *out ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for the answer");
+}
+
+static enum err split_half(json_t **out, const struct eval_set *set, const struct eval_exclude *x,
+                           struct err_info *err)
+{
+    struct rows half[2];
+    json_t *first = NULL, *second = NULL;
+    enum err rc;
+
+    if ((rc = rows_take(&half[0], set, x, 0, err))) return rc;
+    if ((rc = rows_take(&half[1], set, x, 1, err))) {
+        rows_release(&half[0]);
+        return rc;
+    }
+    rc = one_half(&first, &half[0], &half[1], set->dim, err);
+    if (!rc) rc = one_half(&second, &half[1], &half[0], set->dim, err);
+    rows_release(&half[0]);
+    rows_release(&half[1]);
+    if (!rc && !(*out = json_pack("[O, O]", first, second)))
+        rc = err_set(err, ERR_NOMEM, "no memory for the answer");
+    json_decref(first);
+    json_decref(second);
+    return rc;
+}
+
+void eval_all_release(struct eval_all *a)
+{
+    match_pairs_free(a->pairs);
+    roc_free(a->roc);
+    free(a->picture);
+    json_decref(a->extra);
+    *a = (struct eval_all){0};
+}
+
+static enum err measure(struct eval_all *a, const struct eval_set *set,
+                        const struct eval_exclude *x, const struct eval_all_options *o,
+                        struct err_info *err)
+{
+    struct rows r;
+    json_t *halves = NULL;
+    enum err rc;
+
+    if ((rc = rows_take(&r, set, x, -1, err))) return rc;
+    rc = match_pairs_new(&a->pairs, r.x, r.n, set->dim, r.person, r.group, TAIL_PAIRS, err);
+    if (!rc) rc = roc_new_pairs(&a->roc, a->pairs, err);
+    if (!rc) {
+        a->rows = r.n;
+        a->people = r.people;
+        a->extra = json_pack("{s:{s:I, s:I}}", "excluded", "names", (json_int_t)x->names,
+                             "pictures", (json_int_t)x->pictures);
+        if (o->nearest) {
+            json_object_set_new(a->extra, "nearest_impostors",
+                                some_pairs(set, &r, a->pairs->tail, a->pairs->n_tail, o->nearest));
+            json_object_set_new(
+                a->extra, "farthest_genuine",
+                some_pairs(set, &r, a->pairs->genuine, a->pairs->n_genuine, o->nearest));
+        }
+        if (o->split_half) rc = split_half(&halves, set, x, err);
+        if (halves) json_object_set_new(a->extra, "split_half", halves);
+    }
+    a->picture = r.picture;
+    r.picture = NULL;
+    rows_release(&r);
+    return rc;
+}
+
+enum err eval_all_measure(struct eval_all *out, const struct eval_set *set,
+                          const struct eval_all_options *o, struct err_info *err)
+{
+    struct eval_exclude x = {0};
+    struct eval_all a = {0};
+    enum err rc = o->exclude ? eval_exclude_parse(&x, set, o->exclude, err) : ERR_OK;
+
+    if (!rc) rc = measure(&a, set, &x, o, err);
+    eval_exclude_release(&x);
+    if (rc)
+        eval_all_release(&a);
+    else
+        *out = a;
+    return rc;
+}
