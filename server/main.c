@@ -17,6 +17,7 @@ static const struct command {
     {"detect", cli_detect, "faces of pictures: boxes, points, quality"},
     {"embed", cli_embed, "the same with embeddings"},
     {"verify", cli_verify, "do two pictures show one person? exit 0 yes, 1 no"},
+    {"eval", cli_eval, "measure accuracy and error rates on labelled pictures"},
     {"serve", cli_serve, "the HTTP server"},
     {"key", cli_key, "keys for clients beyond loopback: create, list, revoke"},
 };
