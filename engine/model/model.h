@@ -1,9 +1,11 @@
-/* A model file opened: what it is for, where it came from, how its input is made, and its network. Everything that a model
- * needs to run is in its one file; nothing outside engine/model knows the file's keys.
+/* A model file opened: what it is for, where it came from, how its input is made, and its network.
+ * Everything that a model needs to run is in its one file; nothing outside engine/model knows the
+ * file's keys.
  *
- * Keys of __metadata__ (strings): visavis.format "1"; visavis.role; visavis.graph (JSON, see graph_json.c; absent for
- * landmarks); visavis.input (JSON); visavis.license; visavis.source (JSON: file, sha256, package); visavis.calibration
- * (JSON, optional). */
+ * Keys of __metadata__ (strings): visavis.format "1"; visavis.role; visavis.graph (JSON, see
+ * graph_json.c; absent for landmarks); visavis.input (JSON); visavis.license; visavis.source (JSON:
+ * file, sha256); visavis.calibration (JSON, optional); visavis.restricted "true" or "false";
+ * visavis.sha256, the digest of role, graph, input and tensors. */
 #ifndef VISAVIS_ENGINE_MODEL_MODEL_H
 #define VISAVIS_ENGINE_MODEL_MODEL_H
 
@@ -14,19 +16,23 @@
 #include <stdbool.h>
 
 enum model_role { MODEL_EMBEDDER, MODEL_DETECTOR, MODEL_LANDMARKS, MODEL_ROLE_COUNT };
-enum model_crop { CROP_NONE, CROP_DLIB_CHIP, CROP_SIMILARITY }; /* how a face becomes the network's input */
+enum model_crop {
+    CROP_NONE,
+    CROP_DLIB_CHIP,
+    CROP_SIMILARITY
+}; /* how a face becomes the network's input */
 
 /* visavis.input */
 struct model_input {
-    int w, h;            /* pixels; 0 x 0: any */
-    bool bgr;            /* channel order into the network */
-    float mean[3];       /* in the network's channel order, on 0..255 */
-    float scale[3];      /* input = (v - mean) * scale */
+    int w, h;       /* pixels; 0 x 0: any */
+    bool bgr;       /* channel order into the network */
+    float mean[3];  /* in the network's channel order, on 0..255 */
+    float scale[3]; /* input = (v - mean) * scale */
     enum model_crop crop;
-    float padding;       /* CROP_DLIB_CHIP: 0.25 (facts/default-models.md section 4) */
-    float points[5][2];  /* CROP_SIMILARITY: where the five points go in the w x h chip */
-    char average[32];    /* which crops are averaged: "none", "mirror", "both-mirror", "crops16" */
-    int dim;             /* embedders: length of the embedding */
+    float padding;      /* CROP_DLIB_CHIP: 0.25 (facts/default-models.md section 4) */
+    float points[5][2]; /* CROP_SIMILARITY: where the five points go in the w x h chip */
+    char average[32];   /* which crops are averaged: "none", "mirror", "both-mirror", "crops16" */
+    int dim;            /* embedders: length of the embedding */
 };
 
 struct model {
@@ -39,18 +45,26 @@ struct model {
     char license[128];
     char source_file[256];
     char source_sha256[65];
-    char sha256[65];         /* of this file's graph, tensors and input: changes when answers may change. Not of the calibration. */
+    char sha256[65]; /* of this file's graph, tensors and input: changes when answers may change.
+                        Not of the calibration. */
     const char *calibration; /* JSON text, borrowed from st; NULL: none */
-    bool restricted;         /* the licence excludes something (non-commercial): needs --accept-license to import */
+    bool restricted; /* the licence excludes something (non-commercial): needs --accept-license to
+                        import */
 };
 
-/* Opens DIR/NAME.safetensors, checks the graph against the tensors. ERR_NOT_FOUND; ERR_MODEL with the reason (cut short,
- * wrong format version, unknown op, tensor of another shape than the graph says). */
-NODISCARD enum err model_open(struct model **out, const char *dir, const char *name, struct err_info *err);
+/* Opens DIR/NAME.safetensors, checks the graph against the tensors and, for files up to 64 MiB, the
+ * contents against their stored digest. ERR_NOT_FOUND; ERR_MODEL with the reason (cut short, wrong
+ * format version, damaged, unknown op, tensor of another shape than the graph says); ERR_INVALID:
+ * no such name can be. */
+NODISCARD enum err model_open(struct model **out, const char *dir, const char *name,
+                              struct err_info *err);
+/* The same, with the digest whatever the size (`model show --verify`); keeps nothing open. */
+NODISCARD enum err model_verify(const char *dir, const char *name, struct err_info *err);
 void model_close(struct model *m);
 
-/* Writes a model file. graph: its ops' weights become tensors "<op>.weight" and "<op>.bias"; NULL for landmarks, whose
- * tensors are given as they are (with a graph: extra tensors). calibration: JSON or NULL. */
+/* Writes a model file. graph: its ops' weights become tensors "<op>.weight" and "<op>.bias"; NULL
+ * for landmarks, whose tensors are given as they are (with a graph: extra tensors). calibration:
+ * JSON or NULL. */
 struct model_draft {
     const char *name;
     enum model_role role;
@@ -65,11 +79,13 @@ struct model_draft {
 };
 NODISCARD enum err model_write(const char *dir, const struct model_draft *d, struct err_info *err);
 
-/* Rewrites the file of an existing model with another calibration (NULL removes it); weights and sha256 stay. */
-NODISCARD enum err model_set_calibration(const char *dir, const char *name, const char *json, struct err_info *err);
+/* Rewrites the file of an existing model with another calibration (NULL removes it); weights and
+ * sha256 stay. */
+NODISCARD enum err model_set_calibration(const char *dir, const char *name, const char *json,
+                                         struct err_info *err);
 
-/* Names of the models in a folder, sorted; *names and each string are the caller's (model_names_free). A folder that is not
- * there is an empty list. */
+/* Names of the models in a folder, sorted; *names and each string are the caller's
+ * (model_names_free). A folder that is not there is an empty list. */
 NODISCARD enum err model_names(char ***names, size_t *n, const char *dir, struct err_info *err);
 void model_names_free(char **names, size_t n);
 

@@ -1,6 +1,7 @@
-/* safetensors: our only model file format. 8 bytes little-endian header length, a JSON header, raw little-endian tensors.
- * Source: the format's own specification (huggingface/safetensors, README "Format"). Reading maps the file and checks every
- * offset before anything is believed; writing streams to a temporary file beside the target and renames it. */
+/* safetensors: our only model file format. 8 bytes little-endian header length, a JSON header, raw
+ * little-endian tensors. Source: the format's own specification (huggingface/safetensors, README
+ * "Format"). Reading maps the file and checks every offset before anything is believed; writing
+ * streams to a temporary file beside the target and renames it. */
 #ifndef VISAVIS_ENGINE_MODEL_SAFETENSORS_H
 #define VISAVIS_ENGINE_MODEL_SAFETENSORS_H
 
@@ -9,7 +10,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum st_dtype { ST_F32, ST_F64, ST_F16, ST_BF16, ST_I64, ST_I32, ST_I16, ST_I8, ST_U8, ST_BOOL, ST_DTYPE_COUNT };
+enum st_dtype {
+    ST_F32,
+    ST_F64,
+    ST_F16,
+    ST_BF16,
+    ST_I64,
+    ST_I32,
+    ST_I16,
+    ST_I8,
+    ST_U8,
+    ST_BOOL,
+    ST_DTYPE_COUNT
+};
 enum {
     ST_MAX_DIMS = 8,
     ST_HEADER_MAX_BYTES = 100 * 1000 * 1000, /* the format's own limit */
@@ -22,13 +35,15 @@ struct st_tensor {
     int ndim;
     size_t dims[ST_MAX_DIMS];
     size_t count;     /* product of dims */
-    const void *data; /* into the mapping; aligned to its element size in files that we write (64 bytes), checked on use */
+    const void *data; /* into the mapping; aligned to its element size in files that we write (64
+                         bytes), checked on use */
 };
 
 struct safetensors;
 
-/* ERR_NOT_FOUND, ERR_IO, ERR_NOMEM; ERR_MODEL: cut short, header not JSON, offsets that overlap, leave gaps, pass the end or
- * do not fit shape x dtype, unknown dtype - with tensor name and numbers. */
+/* ERR_NOT_FOUND, ERR_IO, ERR_NOMEM; ERR_MODEL: cut short, header not JSON, offsets that overlap,
+ * leave gaps, pass the end or do not fit shape x dtype, unknown dtype - with tensor name and
+ * numbers. */
 NODISCARD enum err st_open(struct safetensors **out, const char *path, struct err_info *err);
 void st_close(struct safetensors *st);
 size_t st_count(const struct safetensors *st);
@@ -40,10 +55,12 @@ const char *st_meta(const struct safetensors *st, const char *key);             
 struct st_pair {
     const char *key, *value;
 };
-/* Writes a file whole: temporary file in the same folder, fsync, rename. Tensors are written in the order given, each
- * starting at a multiple of 64 bytes from the start of the file as far as the format allows (it forbids gaps: the header
- * is padded with spaces, and tensors whose size is no multiple of 4 must come last). */
+/* Writes a file whole: temporary file in the same folder, fsync, rename. Tensors are written in the
+ * order given, each starting at a multiple of 64 bytes from the start of the file as far as the
+ * format allows (it forbids gaps: the header is padded with spaces, and tensors whose size is no
+ * multiple of 4 must come last). */
 NODISCARD enum err st_write(const char *path, const struct st_pair *meta, size_t n_meta,
-                            const struct st_tensor *tensors, size_t n_tensors, struct err_info *err);
+                            const struct st_tensor *tensors, size_t n_tensors,
+                            struct err_info *err);
 
 #endif

@@ -1,6 +1,7 @@
-/* Importers: foreign weight files -> our model file. Only the program visavis-import links this folder; it runs under
- * resource limits, started by `visavis model import` and `model fetch`. A file is recognised by its content, never by its
- * name. Nothing in a file is ever executed (pickles go through an allow-list). */
+/* Importers: foreign weight files -> our model file. Only the program visavis-import links this
+ * folder; it runs under resource limits, started by `visavis model import` and `model fetch`. A
+ * file is recognised by its content, never by its name. Nothing in a file is ever executed (pickles
+ * go through an allow-list). */
 #ifndef VISAVIS_ENGINE_MODEL_IMPORT_IMPORT_H
 #define VISAVIS_ENGINE_MODEL_IMPORT_IMPORT_H
 
@@ -16,11 +17,13 @@ struct import_options {
     const char *sha256;  /* expected, hex; NULL: not checked */
 };
 
-/* Imports file into models_dir. name_out: the name it got. ERR_MODEL: what is wrong, by layer, expected and found. ERR_LICENSE. */
+/* Imports file into models_dir. name_out: the name it got. ERR_MODEL: what is wrong, by layer,
+ * expected and found. ERR_LICENSE. */
 NODISCARD enum err import_file(char name_out[64], const char *file, const char *models_dir,
                                const struct import_options *o, struct err_info *err);
 
-/* One importer a file; data is the whole file, mapped. Same results and errors as import_file. Also the fuzz targets' entry. */
+/* One importer a file; data is the whole file, mapped. Same results and errors as import_file. Also
+ * the fuzz targets' entry. */
 struct import_job {
     const uint8_t *data;
     size_t len;

@@ -1,0 +1,128 @@
+/* Import, from the outside: map the file, hash it, recognise it by its content, let its importer
+ * read it. */
+#include "engine/model/import/import.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <nettle/sha2.h>
+
+#include "engine/base/mem.h"
+#include "engine/model/import/import_internal.h"
+
+enum { FILE_LEAST_BYTES = 16 };
+
+/* How the files begin that we read, and those that people are most likely to try. */
+static const struct format {
+    const char *magic;
+    size_t len;
+    enum err (*import)(struct import_job *job, struct err_info *err);
+    const char *what; /* of what is not read */
+} FORMATS[] = {
+    {"PK\3\4", 4, import_pytorch, NULL},
+    {"\x80\2\x8a\12", 4, import_pytorch,
+     NULL}, /* protocol 2, a LONG1 of 10 bytes: torch's magic number */
+    {"\1\1\1\15loss_", 9, import_dlib, NULL}, /* 1, a name of 13 letters */
+    {"\1\1\1\12loss_mmod_", 14, NULL, "a dlib detector"},
+    {"\1\1\x81", 3, import_dlib, NULL}, /* 1, a negative size of 1 byte */
+    {"\x89HDF\r\n\x1a\n", 8, NULL, "an HDF5 (Keras) file"},
+    {"MATLAB 5", 8, NULL, "a MATLAB file"},
+    {"\x80", 1, NULL, "a Python pickle that torch did not write"},
+};
+
+static void digest(char hex[65], const uint8_t *data, size_t len)
+{
+    struct sha256_ctx sha;
+    uint8_t bytes[SHA256_DIGEST_SIZE];
+    sha256_init(&sha);
+    sha256_update(&sha, len, data);
+    sha256_digest(&sha, sizeof bytes, bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static enum err dispatch(struct import_job *job, struct err_info *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(FORMATS); i++) {
+        const struct format *f = &FORMATS[i];
+        if (job->len < FILE_LEAST_BYTES || memcmp(job->data, f->magic, f->len) != 0) continue;
+        if (f->import) return f->import(job, err);
+        return err_set(err, ERR_MODEL, "%s: not a kind of file that can be imported", f->what);
+    }
+    return err_set(
+        err, ERR_MODEL,
+        "not a model file that is known: PyTorch's .pt and .pth and dlib's .dat are read");
+}
+
+static enum err import_mapped(struct import_job *job, struct err_info *err)
+{
+    const char *want = job->options.sha256;
+    digest(job->sha256, job->data, job->len);
+    if (want && strcasecmp(want, job->sha256) != 0)
+        return err_set(err, ERR_MODEL, "its sha256 is %s, expected %.64s", job->sha256, want);
+    return dispatch(job, err);
+}
+
+enum err import_file(char name_out[64], const char *file, const char *models_dir,
+                     const struct import_options *o, struct err_info *err)
+{
+    struct import_job job = {.file = file, .models_dir = models_dir, .options = *o};
+    struct stat info;
+    void *map = MAP_FAILED;
+    enum err rc;
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0)
+        return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "cannot open %s: %s", file,
+                       strerror(errno));
+    if (fstat(fd, &info) || !S_ISREG(info.st_mode)) {
+        rc = err_set(err, ERR_IO, "not a regular file");
+    } else if (info.st_size < FILE_LEAST_BYTES) {
+        rc = err_set(err, ERR_MODEL, "%lld bytes: no model file is that small",
+                     (long long)info.st_size);
+    } else {
+        job.len = (size_t)info.st_size;
+        map = mmap(NULL, job.len, PROT_READ, MAP_PRIVATE, fd, 0);
+        job.data = map;
+        rc = map == MAP_FAILED ? err_set(err, ERR_IO, "cannot map it: %s", strerror(errno))
+                               : import_mapped(&job, err);
+    }
+    close(fd);
+    if (map != MAP_FAILED) munmap(map, job.len);
+    if (rc)
+        err_prefix(err, "%s", file);
+    else
+        memcpy(name_out, job.name, sizeof job.name);
+    return rc;
+}
+
+enum err import__finish(struct import_job *job, struct model_draft *draft, const char *known_as,
+                        struct err_info *err)
+{
+    char file[PATH_MAX];
+    enum err rc;
+
+    snprintf(job->name, sizeof job->name, "%s", job->options.name ? job->options.name : known_as);
+    draft->name = job->name;
+    if (job->options.name && strlen(job->options.name) >= sizeof job->name)
+        return err_set(err, ERR_INVALID, "a name of %zu bytes, the limit is %zu",
+                       strlen(job->options.name), sizeof job->name - 1);
+    if (draft->graph && (rc = nn_graph_check(draft->graph, true, err))) return rc;
+    if (draft->restricted && !job->options.accept_license)
+        return err_set(err, ERR_LICENSE,
+                       "its licence is \"%s\": say --accept-license if you may use it so",
+                       draft->license);
+    if (!job->models_dir) return ERR_OK;
+    snprintf(file, sizeof file, "%s", job->file);
+    draft->source_file = basename(file);
+    draft->source_sha256 = job->sha256;
+    if ((rc = model_write(job->models_dir, draft, err))) return rc;
+    return model_verify(job->models_dir, job->name, err); /* what was written is what can be read */
+}

@@ -1,0 +1,21 @@
+/* What the importers share. */
+#ifndef VISAVIS_ENGINE_MODEL_IMPORT_IMPORT_INTERNAL_H
+#define VISAVIS_ENGINE_MODEL_IMPORT_IMPORT_INTERNAL_H
+
+#include "engine/model/import/import.h"
+#include "engine/model/model.h"
+
+/* Ends an import: settles the name (the job's, or what the file is known as), the licence and the
+ * provenance, checks the draft and writes it (unless the job has no folder). draft: role, input,
+ * graph, tensors, license, restricted are the importer's; the rest is filled here. */
+NODISCARD enum err import__finish(struct import_job *job, struct model_draft *draft,
+                                  const char *known_as, struct err_info *err);
+
+/* dlib's two kinds of .dat, the reader's position after the leading int 1. */
+struct dlib_reader;
+NODISCARD enum err import__dlib_resnet(struct import_job *job, struct dlib_reader *r,
+                                       struct err_info *err);
+NODISCARD enum err import__dlib_shape(struct import_job *job, struct dlib_reader *r,
+                                      struct err_info *err);
+
+#endif
