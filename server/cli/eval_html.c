@@ -186,7 +186,7 @@ enum err eval_html(struct buf *out, const struct eval_report *r, struct engine *
     TRY(buf_puts(out, "</h1>\n", err));
     TRY(figures(out, r->answer, err));
     TRY(buf_puts(out, "<div class=\"plots\"><div><h2>ROC</h2>\n", err));
-    TRY(eval_svg_roc(out, r->roc, 1 / pairs, err));
+    TRY(eval_svg_roc(out, r->roc, 10 / pairs, err));
     TRY(buf_puts(out,
                  "</div><div><h2>Similarities: <span class=\"red\">strangers</span>, <span "
                  "class=\"blue\">one "

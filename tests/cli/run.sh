@@ -1,0 +1,187 @@
+#!/usr/bin/env bash
+# The command line, run for real: tests/cli/run.sh BUILD_DIR|BINARY. Usage errors need nothing; the rest needs the models and
+# ../shared and is skipped, with the reason, where they are absent. Ends with "N passed, N failed, N skipped".
+set -u
+cd "$(dirname "$0")/../.." || exit
+binary=${1:?usage: tests/cli/run.sh BUILD_DIR or BINARY}
+build=$binary
+if [ -d "$binary" ]; then binary=$binary/visavis; else build=$(dirname "$binary"); fi
+faces=../shared/data/faces
+passed=0 failed=0 skipped=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+ok() { passed=$((passed + 1)); }
+bad() { # name, what
+    failed=$((failed + 1))
+    echo "FAILED: $1: $2"
+    sed 's/^/    stderr | /' "$work/err" | tail -n 5
+}
+# name, wanted exit code, arguments: runs visavis; output in $work/out and $work/err
+run() {
+    local name=$1 want=$2 rc
+    shift 2
+    "$binary" "$@" >"$work/out" 2>"$work/err" </dev/null
+    rc=$?
+    if [ $rc -eq "$want" ]; then ok; else bad "$name" "exit code $rc, not $want"; fi
+}
+# name, python expression over `lines` (each line of the output, parsed): must be true
+holds() {
+    if python3 - "$work/out" "$2" >"$work/why" 2>&1 <<'PY'; then ok; else bad "$1" "$2 $(tail -n 1 "$work/why")"; fi
+import json, sys
+lines = [json.loads(l) for l in open(sys.argv[1])]
+sys.exit(0 if eval(sys.argv[2]) else 1)
+PY
+}
+says() { # name, text: it is on standard error
+    if grep -qF -- "$2" "$work/err"; then ok; else bad "$1" "standard error does not say \"$2\""; fi
+}
+silent() { # name: nothing on standard error (no progress where it is no terminal)
+    if [ ! -s "$work/err" ]; then ok; else bad "$1" "standard error is not empty"; fi
+}
+
+# --- usage ---
+run "no command" 2
+run "unknown command" 2 frobnicate
+says "unknown command" frobnicate
+run "help" 0 --help
+run "version" 0 --version
+for c in detect embed verify eval; do
+    run "$c --help" 0 $c --help
+    run "$c without arguments" 2 $c
+    run "$c with an unknown option" 2 $c --frobnicate x
+    run "$c with a wrong number" 2 $c --threads zero x y
+    says "$c with a wrong number" zero
+done
+run "detect with a wrong face" 2 detect --face nose x.jpg
+run "verify with one picture" 2 verify a.jpg
+run "verify with a wrong rate" 2 verify --fmr 2 a.jpg b.jpg
+run "eval with two kinds of pairs" 2 eval --pairs a --all-pairs b --images c
+run "eval without pictures" 2 eval --pairs a
+run "eval --save --average" 2 eval --all-pairs x --save --average none
+run "no models there" 2 detect --models "$work/none" x.jpg
+says "no models there" "visavis:"
+run "verify, no models there" 2 verify --models "$work/none" x.jpg y.jpg
+holds "verify, no models there" 'lines[0]["error"]["code"]'
+
+models=${VISAVIS_MODELS:-${XDG_CACHE_HOME:-$HOME/.cache}/visavis/models}
+if [ ! -r "$models/dlib-resnet.safetensors" ] || [ ! -d $faces ]; then
+    echo "SKIPPED: detect, embed, verify, eval on pictures: no models in $models, or no $faces"
+    echo "$passed passed, $failed failed, 1 skipped"
+    [ $failed -eq 0 ]
+    exit
+fi
+amy=$(find $faces/cast/amy -type f | sort)
+amy1=$(sed -n 1p <<<"$amy") amy2=$(sed -n 2p <<<"$amy")
+raj1=$(find $faces/cast/raj -type f | sort | head -n 1)
+lfw=$faces/lfw-view1
+gul=$lfw/Abdullah_Gul/Abdullah_Gul_0013.jpg
+
+# --- detect and embed: bad files between good ones, order, exit code ---
+echo "no picture" >"$work/text.jpg"
+: >"$work/empty.jpg"
+list=("$gul" "$work/text.jpg" "$faces/groups/bald_guys.jpg" "$work/missing.jpg" "$faces/bad/corrupted.png"
+    "$faces/bad/truncated.jpg" "$work/empty.jpg" "$lfw/Zico/Zico_0001.jpg")
+run "detect" 0 detect "${list[@]}"
+silent "detect"
+holds "detect: a line a file" 'len(lines) == 8'
+for i in "${!list[@]}"; do holds "detect: order $i" "lines[$i]['file'] == '${list[$i]}'"; done
+holds "detect: bad files" 'all(set(lines[i]) == {"file", "error"} for i in (1, 3, 4, 5, 6))'
+holds "detect: bad files have reasons" 'all(lines[i]["error"]["message"] for i in (1, 3, 4, 5, 6))'
+holds "detect: codes" '[lines[i]["error"]["code"] for i in (1, 3, 5)] == ["unsupported_image", "not_found", "bad_image"]'
+holds "detect: good files" 'all(lines[i]["width"] > 0 and lines[i]["faces"] for i in (0, 2, 7))'
+holds "detect: several faces" 'len(lines[2]["faces"]) >= 2'
+holds "detect: a face" 'all(len(f["box"]) == 4 and len(f["points"]) == 5 and 0 < f["score"] <= 1 and f["pass"]
+    and 0 <= f["quality"]["unified"] <= 1 and "embedding" not in f for f in lines[2]["faces"])'
+run "detect --mask --chip" 0 detect --mask-png --chip "$gul"
+holds "detect --mask --chip" '__import__("base64").b64decode(lines[0]["faces"][0]["chip"])[:4] == b"\x89PNG"
+    and len(lines[0]["faces"][0]["mask"]["polygon"]) > 5
+    and __import__("base64").b64decode(lines[0]["faces"][0]["mask"]["png"])[:4] == b"\x89PNG"'
+
+run "embed" 0 embed "${list[@]}"
+holds "embed: unit length" 'all(abs(sum(v * v for v in f["embedding"]) - 1) < 1e-5 for l in lines if "faces" in l for f in l["faces"])'
+cp "$work/out" "$work/first"
+run "embed --threads 1" 0 embed --threads 1 "${list[@]}"
+if cmp -s "$work/out" "$work/first"; then ok; else bad "embed --threads 1" "differs from all threads"; fi
+printf '%s\n' "${list[@]}" | "$binary" embed - >"$work/out" 2>"$work/err"
+if cmp -s "$work/out" "$work/first"; then ok; else bad "embed -" "differs from names on the command line"; fi
+printf '%s\r\n\n' "${list[@]:1:2}" | "$binary" embed "${list[0]}" - "${list[3]}" >"$work/out" 2>"$work/err"
+holds "embed - in the middle" "[l['file'] for l in lines] == '${list[*]:0:4}'.split()"
+run "embed --face main" 0 embed --face main $faces/groups/bald_guys.jpg
+holds "embed --face main" 'len(lines[0]["faces"]) == 1'
+run "embed --face single" 0 embed --face single $faces/groups/bald_guys.jpg
+holds "embed --face single" 'lines[0]["error"]["code"] == "multiple_faces"'
+run "embed --face main, no face" 0 embed --face main $faces/groups/dogs.jpg
+holds "embed --face main, no face" 'lines[0]["error"]["code"] == "no_face"'
+run "detect, no face" 0 detect $faces/groups/dogs.jpg
+holds "detect, no face" 'lines[0]["faces"] == []'
+# names one at a time: each line comes before the next name is written
+coproc one_by_one { "$binary" detect - 2>/dev/null; }
+answered=0
+for f in "$gul" "$work/missing.jpg" "$amy1"; do
+    echo "$f" >&"${one_by_one[1]}"
+    read -r -t 60 line <&"${one_by_one[0]}" && [[ $line == *"\"$f\""* ]] && answered=$((answered + 1))
+done
+eval "exec ${one_by_one[1]}>&-"
+wait 2>/dev/null
+if [ $answered -eq 3 ]; then ok; else bad "names one at a time" "$answered of 3 answered"; fi
+
+# --- verify ---
+if "$binary" model show dlib-resnet --models "$models" 2>/dev/null | grep -q '"impostor_pairs"'; then
+    run "verify: one person" 0 verify "$amy1" "$amy2"
+    holds "verify: one person" 'lines[0]["verified"] and lines[0]["decision"] == "match" and lines[0]["metric"] == "cosine"'
+    holds "verify: complete" 'abs(lines[0]["similarity"] + lines[0]["distance"] - 1) < 1e-6 and 0 < lines[0]["probability"] < 1
+        and lines[0]["threshold"]["fmr"] == 0.001 and lines[0]["threshold"]["source"] and lines[0]["pair"] == [0, 0]
+        and len(lines[0]["faces"]) == 2 and lines[0]["took_ms"]["total"] > 0'
+    run "verify: two people" 1 verify "$amy1" "$raj1"
+    holds "verify: two people" 'not lines[0]["verified"] and lines[0]["decision"] == "no_match"'
+    run "verify: a picture is missing" 2 verify "$amy1" "$work/missing.jpg"
+    holds "verify: a picture is missing" 'lines[0]["error"]["code"] == "not_found" and "image2" in lines[0]["error"]["message"]'
+    says "verify: a picture is missing" image2
+    run "verify: no face" 2 verify $faces/groups/dogs.jpg "$amy1"
+    holds "verify: no face" 'lines[0]["error"]["code"] == "no_face" and "image1" in lines[0]["error"]["message"]'
+    run "verify: a rate that cannot be stated" 2 verify --fmr 1e-10 "$amy1" "$amy2"
+    holds "verify: a rate that cannot be stated" 'lines[0]["error"]["code"] == "fmr_unsupported"'
+    run "verify --face all" 1 verify --face all $faces/cast/bbt1.jpg "$gul"
+    holds "verify --face all" 'len(lines[0]["pairs"]) == len(lines[0]["faces"][0]) * len(lines[0]["faces"][1])
+        and len(lines[0]["unmatched"][0]) == len(lines[0]["faces"][0])'
+else
+    echo "SKIPPED: verify: dlib-resnet in $models has no calibration"
+    skipped=1
+fi
+
+# --- eval: all of View 1 with the release build (the figure), 30 pairs of it under sanitizers ---
+full=$([ "$(basename "$build")" = release ] && echo 1)
+{ echo 15 && sed -n 2,16p $lfw/pairsDevTest.txt && sed -n 502,516p $lfw/pairsDevTest.txt; } >"$work/few.txt"
+if [ -n "$full" ]; then
+    run "eval: View 1" 0 eval --pairs $lfw/pairsDevTest.txt --tune $lfw/pairsDevTrain.txt --images $lfw --out "$work/eval"
+    holds "eval: accuracy" 'lines[0]["accuracy"] >= 0.988 and lines[0]["threshold_from"] == "tune"'
+    holds "eval: no pair lost" 'lines[0]["lost_pairs"] == 0 and lines[0]["lost_images"] == []'
+    holds "eval: rates" 'lines[0]["pairs"] == 1000 and lines[0]["eer"] < 0.02 and lines[0]["tar_at_fmr"]["0.01"]["tar"] > 0.97
+        and list(lines[0]["tar_at_fmr"]) == ["0.1", "0.01", "0.001", "0.0001"] and not lines[0]["tar_at_fmr"]["0.001"]["supported"]'
+    jq -r '"eval: View 1: accuracy \(.accuracy), eer \(.eer), lost \(.lost_pairs)"' "$work/out" 2>/dev/null
+else
+    run "eval: 30 pairs" 0 eval --pairs "$work/few.txt" --images $lfw --out "$work/eval"
+    holds "eval: 30 pairs" 'lines[0]["pairs"] == 30 and lines[0]["accuracy"] > 0.9 and lines[0]["lost_pairs"] == 0
+        and lines[0]["threshold_from"] == "pairs"'
+fi
+if python3 -c 'import json,sys; json.load(open(sys.argv[1]))' "$work/eval/eval.json"; then ok; else bad "eval.json" "is no JSON"; fi
+if python3 -c 'import json,sys; c=json.load(open(sys.argv[1])); sys.exit(c["format"] != 1 or "/" in c["command"])' \
+    "$work/eval/calibration.json"; then ok; else bad "calibration.json" "is wrong"; fi
+# self-contained: an SVG each, thumbnails inside, nothing fetched, no script
+if grep -c '<svg' "$work/eval/eval.html" | grep -qx 2 && grep -q 'data:image/jpeg;base64,' "$work/eval/eval.html" &&
+    ! grep -qE 'https?://|<script|<link' "$work/eval/eval.html"; then ok; else bad "eval.html" "is not as it should be"; fi
+run "eval: a picture is missing" 2 eval --pairs "$work/few.txt" --images $faces/cast
+mkdir -p "$work/all/A" "$work/all/B" "$work/all/C"
+find $faces/cast/amy -type f | sort | head -n 3 | xargs -I{} cp {} "$work/all/A"
+find $faces/cast/raj -type f | sort | head -n 3 | xargs -I{} cp {} "$work/all/B"
+find $faces/cast/amy -type f | sort | tail -n 2 | xargs -I{} cp {} "$work/all/C"
+run "eval --all-pairs" 0 eval --all-pairs "$work/all" --nearest 3
+holds "eval --all-pairs" 'lines[0]["genuine_pairs"] == 7 and lines[0]["impostor_pairs"] == 21 and lines[0]["people"] == 3'
+holds "eval --all-pairs: the most alike strangers are one person" '{lines[0]["nearest_impostors"][0][k][:3] for k in "ab"} == {"amy"}'
+echo "A C # one person under two names" >"$work/exclude"
+run "eval --exclude" 0 eval --all-pairs "$work/all" --exclude "$work/exclude" --nearest 3
+holds "eval --exclude" 'lines[0]["impostor_pairs"] == 15 and lines[0]["eer"] == 0 and lines[0]["excluded"]["names"] == 1'
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed -eq 0 ]
