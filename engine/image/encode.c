@@ -32,8 +32,8 @@ enum err image_encode_png(struct buf *out, const uint8_t *pixels, int w, int h, 
 
     enum err rc;
     if (code || !png)
-        rc = err_set(err, code == SPNG_EMEM ? ERR_NOMEM : ERR_INTERNAL, "cannot write PNG: %s",
-                     spng_strerror(code));
+        rc = err_set(err, code == SPNG_EMEM || code == SPNG_EZLIB_INIT ? ERR_NOMEM : ERR_INTERNAL,
+                     "cannot write PNG: %s", spng_strerror(code));
     else
         rc = buf_add(out, png, bytes, err);
     free(png);

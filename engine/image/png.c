@@ -4,6 +4,7 @@
  * picture. Of an APNG the default picture is taken. */
 #include "engine/image/image_internal.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,8 +78,12 @@ static int find_orientation(const uint8_t *data, size_t len)
 
 static enum err fail(int code, size_t len, struct err_info *err)
 {
+    /* zlib allocates late, and libspng calls any failure of it a damaged stream; malloc's errno
+     * tells them apart. */
+    if (code == SPNG_EIDAT_STREAM && errno == ENOMEM) code = SPNG_EMEM;
     switch (code) {
     case SPNG_EMEM:
+    case SPNG_EZLIB_INIT: /* for want of memory only */
         return err_set(err, ERR_NOMEM, "no memory to decode the PNG");
     case SPNG_IO_EOF:
     case SPNG_EOF:
@@ -125,6 +130,7 @@ enum err image__decode_png(struct image *out, int *orientation, const uint8_t *d
     struct spng_trns trns;
     uint8_t *rgba = NULL;
     enum err rc = ERR_OK;
+    errno = 0;
     spng_ctx *ctx = spng_ctx_new(0);
     if (!ctx) return fail(SPNG_EMEM, len, err);
 

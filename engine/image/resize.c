@@ -20,10 +20,10 @@ typedef float f32x4 __attribute__((vector_size(16)));
 
 enum {
     BYTES_MAX = 257,     /* bytes whose sum fits 16 bits */
-    STRIP_COLS = 2048,   /* source columns handled at a time */
+    STRIP_COLS = 1024,   /* source columns handled at a time */
     STRIP_OUTS = 1024,   /* outputs handled at a time */
     PIXEL_LOAD_PAD = 1,  /* a load of 4 values at the last pixel reads one beyond it */
-    TABLE_LEAST_MAX = 3, /* narrow windows: at most 3 or 4 columns */
+    TABLE_LEAST_MAX = 5, /* narrow windows: at most 5 or 6 columns */
     TABLE_ROW = 3 * (STRIP_COLS + TABLE_LEAST_MAX) + PIXEL_LOAD_PAD,
 };
 

@@ -1,6 +1,7 @@
 /* WebP through libwebp; the container (animation, EXIF) through libwebpdemux. */
 #include "engine/image/image_internal.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@ static uint32_t le24(const uint8_t *p)
 
 static enum err fail(VP8StatusCode code, size_t len, struct err_info *err)
 {
+    /* libwebp calls many a failed malloc damage; its errno tells them apart. */
+    if (errno == ENOMEM) code = VP8_STATUS_OUT_OF_MEMORY;
     switch (code) {
     case VP8_STATUS_OUT_OF_MEMORY:
         return err_set(err, ERR_NOMEM, "no memory to decode the WebP");
@@ -103,6 +106,7 @@ enum err image__decode_webp(struct image *out, int *orientation, const uint8_t *
     if (len >= 30 && !memcmp(data + 12, "VP8X", 4) &&
         (rc = image__check_size("WebP", le24(data + 24) + 1, le24(data + 27) + 1, err)))
         return rc;
+    errno = 0;
     VP8StatusCode code = WebPGetFeatures(data, len, &features);
     if (code) return fail(code, len, err);
     if ((rc = image__alloc(&im, "WebP", (uint32_t)features.width, (uint32_t)features.height, err)))
@@ -110,7 +114,9 @@ enum err image__decode_webp(struct image *out, int *orientation, const uint8_t *
 
     WebPData file = {data, len};
     WebPDemuxer *demux = WebPDemux(&file); /* NULL where the container is damaged */
-    if (!features.has_animation) {
+    if (!demux && errno == ENOMEM) {
+        rc = fail(VP8_STATUS_OUT_OF_MEMORY, len, err);
+    } else if (!features.has_animation) {
         code = decode_part(im.rgb, (size_t)im.w * 3, data, len, im.w, im.h, features.has_alpha);
         if (code) rc = fail(code, len, err);
     } else if (!demux) {

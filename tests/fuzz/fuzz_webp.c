@@ -1,0 +1,6 @@
+#include "tests/fuzz/fuzz_image.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    return fuzz_image("RIFF", 4, data, len);
+}
