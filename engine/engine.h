@@ -1,9 +1,10 @@
-/* The engine: a picture's bytes in, faces with embeddings out. The only door to networks and pixels; server/ includes this,
- * match.h, cluster.h and train.h of engine/, and nothing else but engine/base.
+/* The engine: a picture's bytes in, faces with embeddings out. The only door to networks and
+ * pixels; server/ includes this, match.h, cluster.h and train.h of engine/, and nothing else but
+ * engine/base.
  *
- * An engine is opened once and shared: every function below may be called from any number of threads. Networks run on the
- * engine's lanes (engine/lane.h), which batch what concurrent callers ask for; the answer of one call does not depend on
- * who shared its batch. */
+ * An engine is opened once and shared: every function below may be called from any number of
+ * threads. Networks run on the engine's lanes (engine/lane.h), which batch what concurrent callers
+ * ask for; the answer of one call does not depend on who shared its batch. */
 #ifndef VISAVIS_ENGINE_ENGINE_H
 #define VISAVIS_ENGINE_ENGINE_H
 
@@ -21,11 +22,13 @@ struct engine_options {
     const char *embedder;  /* model name; NULL: "dlib-resnet" */
     const char *backend;   /* "onednn", "blas", "ref"; NULL: the fastest */
     const char *precision; /* "f32", "bf16", "auto"; NULL: "f32" */
-    const char *average;   /* overrides the model's averaging ("none", "mirror", ...); NULL: the model's */
-    int threads;           /* cores to compute on; 0: all */
+    const char
+        *average; /* overrides the model's averaging ("none", "mirror", ...); NULL: the model's */
+    int threads;  /* cores to compute on; 0: all */
 };
 
-NODISCARD enum err engine_open(struct engine **out, const struct engine_options *o, struct err_info *err);
+NODISCARD enum err engine_open(struct engine **out, const struct engine_options *o,
+                               struct err_info *err);
 void engine_close(struct engine *e);
 
 enum face_select { FACE_MAIN, FACE_LARGEST, FACE_SINGLE, FACE_ALL };
@@ -46,23 +49,23 @@ struct analyse_options {
 
 enum { FACE_QUALITY_MAX = 16 };
 struct face {
-    float box[4];            /* x, y, w, h in pixels of the upright picture; may pass its border */
+    float box[4]; /* x, y, w, h in pixels of the upright picture; may pass its border */
     float points[5][2];
     float score;
-    const char *pass;        /* static */
-    float quality;           /* unified, [0,1] */
+    const char *pass; /* static */
+    float quality;    /* unified, [0,1] */
     int n_quality;
     const char *quality_name[FACE_QUALITY_MAX]; /* static */
     float quality_value[FACE_QUALITY_MAX];
     int n_reasons;
-    const char *reason_code[FACE_QUALITY_MAX];  /* static: the component that is low */
-    const char *reason[FACE_QUALITY_MAX];       /* static: in a sentence */
-    float yaw, pitch, roll;  /* degrees */
+    const char *reason_code[FACE_QUALITY_MAX]; /* static: the component that is low */
+    const char *reason[FACE_QUALITY_MAX];      /* static: in a sentence */
+    float yaw, pitch, roll;                    /* degrees */
     int dim;
-    float *embedding;        /* dim floats of unit length, or NULL */
-    int n_landmarks;         /* 68 or 0 */
+    float *embedding; /* dim floats of unit length, or NULL */
+    int n_landmarks;  /* 68 or 0 */
     float (*landmarks)[2];
-    int n_polygon;           /* mask, or 0 */
+    int n_polygon; /* mask, or 0 */
     float (*polygon)[2];
     const char *mask_source; /* "landmarks68" or "mean_outline" */
     int mask_box[4];         /* x, y, w, h of mask_png */
@@ -76,53 +79,69 @@ struct timings { /* milliseconds of wall clock */
 struct analysis {
     int width, height; /* upright picture */
     int n;
-    struct face *faces; /* main face first for main/largest/single; for all: by area, largest first */
+    struct face
+        *faces; /* main face first for main/largest/single; for all: by area, largest first */
     struct timings took;
 };
 
-/* Decode -> detect -> landmarks -> align -> embed. On ERR_OK *out is the caller's (analysis_release).
- * select MAIN/LARGEST/SINGLE and no face: ERR_NO_FACE; SINGLE and several: ERR_MANY_FACES; ALL and none: ERR_OK with n = 0.
- * Else the errors of image_decode (engine/image/image.h), ERR_NOMEM. */
+/* Decode -> detect -> landmarks -> align -> embed. On ERR_OK *out is the caller's
+ * (analysis_release). select MAIN/LARGEST/SINGLE and no face: ERR_NO_FACE; SINGLE and several:
+ * ERR_MANY_FACES; ALL and none: ERR_OK with n = 0. Else the errors of image_decode
+ * (engine/image/image.h), ERR_NOMEM. */
 NODISCARD enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
-                                  const struct analyse_options *o, struct analysis *out, struct err_info *err);
+                                  const struct analyse_options *o, struct analysis *out,
+                                  struct err_info *err);
 void analysis_release(struct analysis *a);
 
-/* A thumbnail of a face: JPEG of side x side pixels cut generously around the box, from the picture's bytes. For reports. */
-NODISCARD enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len, const float box[4], int side,
-                                    struct buf *jpeg, struct err_info *err);
+/* A thumbnail of a face: JPEG of side x side pixels cut generously around the box, from the
+ * picture's bytes. For reports. */
+NODISCARD enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len,
+                                    const float box[4], int side, struct buf *jpeg,
+                                    struct err_info *err);
 
 struct model_info {
     const char *name, *role, *license, *source_file, *source_sha256, *sha256;
-    int dim;                 /* embedders, else 0 */
+    int dim; /* embedders, else 0 */
     bool loaded, restricted;
-    const char *average;     /* embedders: which crops are averaged */
-    const char *precision;   /* "f32" or "bf16" where loaded */
+    const char *average;   /* embedders: which crops are averaged */
+    const char *precision; /* "f32" or "bf16" where loaded */
     const char *backend;
     const char *calibration; /* JSON or NULL */
 };
 /* Borrowed; lives as long as the engine. */
 const struct model_info *engine_models(const struct engine *e, size_t *n);
 const struct model_info *engine_embedder(const struct engine *e);
-/* Hash (hex) of weights, graph, preprocessing, detector, crop, averaging and output layer: embeddings and calibrations are
- * only comparable within one recipe. */
+/* Hash (hex) of weights, graph, preprocessing, detector, crop, averaging and output layer:
+ * embeddings and calibrations are only comparable within one recipe. */
 const char *engine_recipe(const struct engine *e);
 
 /* --- models on disk, without an engine --- */
-/* Every model of a folder, sorted by name: {name, role, license, ...} with loaded = false. *list is the caller's
- * (engine_model_list_free). A file that is no model of ours is listed with role "damaged" and the reason as its license. */
-NODISCARD enum err engine_model_list(struct model_info **list, size_t *n, const char *models_dir, struct err_info *err);
+/* Every model of a folder, sorted by name: {name, role, license, ...} with loaded = false. *list is
+ * the caller's (engine_model_list_free). A file that is no model of ours is listed with role
+ * "damaged" and the reason as its license. */
+NODISCARD enum err engine_model_list(struct model_info **list, size_t *n, const char *models_dir,
+                                     struct err_info *err);
 void engine_model_list_free(struct model_info *list, size_t n);
 /* Writes a calibration (JSON text; NULL removes it) into a model's file. */
-NODISCARD enum err engine_set_calibration(const char *models_dir, const char *name, const char *json, struct err_info *err);
-/* `model bench NAME`: one JSON line a layer (op, kernel, GMAC/s) and one for the whole net, through emit. */
-NODISCARD enum err engine_bench(const char *models_dir, const char *name, const char *backend, int batch, int threads,
-                                void (*emit)(void *self, const char *json_line), void *self, struct err_info *err);
+NODISCARD enum err engine_set_calibration(const char *models_dir, const char *name,
+                                          const char *json, struct err_info *err);
+/* `model bench NAME`: one JSON line a layer (op, kernel, GFLOP/s; on one thread) and one for the
+ * whole net, through emit. */
+struct bench_options {
+    const char *backend, *precision; /* as engine_options */
+    int batch;                       /* 1..64 */
+    int threads;                     /* >= 1 */
+};
+NODISCARD enum err engine_bench(const char *models_dir, const char *name,
+                                const struct bench_options *o,
+                                void (*emit)(void *self, const char *json_line), void *self,
+                                struct err_info *err);
 
 /* For /metrics. */
 struct engine_stats {
     int lanes, queue_depth;
-    unsigned long long batches, rows;        /* network passes and rows in them */
-    unsigned long long batch_histogram[8];   /* passes with <= 1, 2, 4, 8, 16, 32, 64, more rows */
+    unsigned long long batches, rows;      /* network passes and rows in them */
+    unsigned long long batch_histogram[8]; /* passes with <= 1, 2, 4, 8, 16, 32, 64, more rows */
 };
 void engine_stats(const struct engine *e, struct engine_stats *out);
 

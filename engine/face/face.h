@@ -78,14 +78,25 @@ struct detect_options {
         true, 20.0f, 1280                                                                          \
     }
 
-/* Faces of the picture, in its own pixels whatever pass found them. *quarter: how many times 90
- * degrees clockwise the picture was turned when they were found (faces are upright in that frame);
- * the chip must be cut from the picture turned so, or along the points (the similarity does it). No
- * face is not an error: *n = 0. */
+/* How many times 90 degrees clockwise the picture was turned in that pass: 0..3. */
+int detect_pass_quarter(enum detect_pass p);
+
+/* Faces of the picture, in its own pixels whatever pass found them, largest area first. The order
+ * of a face's points stays anatomical: first the eye that is on the viewer's left when the face is
+ * upright. Where detect_pass_quarter(*pass) is not 0 the faces lie on their side in this picture:
+ * landmarks and chip want it turned, with image_rotate and detection_turn; point_turn_back brings
+ * their points home. No face is not an error: *n = 0, *out = NULL. ERR_NOMEM; what the runner
+ * returns. */
 NODISCARD enum err detect_faces(struct detection **out, int *n, enum detect_pass *pass,
                                 const struct mtcnn *d, const struct face_runner *runner,
                                 const struct image *im, const struct detect_options *o,
                                 struct err_info *err);
+
+/* Where a detection of a w x h picture lies once that picture is turned by quarter * 90 degrees
+ * clockwise (image_rotate). out may be in. */
+void detection_turn(struct detection *out, const struct detection *in, int w, int h, int quarter);
+/* A point of the turned picture in the w x h picture that it was before. */
+void point_turn_back(float out[2], const float in[2], int w, int h, int quarter);
 
 /* --- landmarks_ert.c: Kazemi & Sullivan 2014 as dlib's shape_predictor stores it (facts
  * section 3.1) --- */

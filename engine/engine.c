@@ -1,0 +1,404 @@
+/* The pipeline, read top to bottom: decode -> detect -> select -> landmarks -> align -> embed. One
+ * call runs on its caller's thread; only networks run elsewhere, on the lanes. */
+#include "engine/engine.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/mem.h"
+#include "engine/engine_internal.h"
+#include "engine/face/crops.h"
+#include "engine/face/face.h"
+#include "engine/lane.h"
+#include "engine/match.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BOX_MARGIN_MAX = 4096 /* a mask PNG's side, pixels */ };
+
+bool face_select_parse(enum face_select *out, const char *s)
+{
+    static const char *const names[] = {"main", "largest", "single", "all"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(s, names[i]) == 0) {
+            *out = (enum face_select)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- select --- */
+
+static double area(const struct detection *d)
+{
+    return (double)(d->box[2] - d->box[0]) * (double)(d->box[3] - d->box[1]);
+}
+
+/* Area x exp(-(d / 0.25 W)^2 / 2), d from the picture's centre (ARCHITECTURE, "The main face"):
+ * photographers centre the person they mean, and a bystander at the border may be larger. */
+static double centrality(const struct detection *d, int w, int h)
+{
+    double dx = (d->box[0] + d->box[2]) / 2 - w / 2.0, dy = (d->box[1] + d->box[3]) / 2 - h / 2.0;
+    double r = sqrt(dx * dx + dy * dy) / (0.25 * w);
+    return area(d) * exp(-r * r / 2);
+}
+
+/* Moves the chosen face to the front and returns how many faces the caller gets. */
+static enum err select_faces(int *count, struct detection *found, int n, int w, int h,
+                             enum face_select select, struct err_info *err)
+{
+    if (select == FACE_ALL) {
+        *count = n;
+        return ERR_OK;
+    }
+    if (!n) return err_set(err, ERR_NO_FACE, "no face found in the %d x %d picture", w, h);
+    if (select == FACE_SINGLE && n > 1)
+        return err_set(err, ERR_MANY_FACES, "face=single, but the picture has %d faces", n);
+    int best = 0;
+    for (int i = 1; i < n; i++) {
+        bool better = select == FACE_MAIN
+                          ? centrality(&found[i], w, h) > centrality(&found[best], w, h)
+                          : area(&found[i]) > area(&found[best]);
+        if (better) best = i;
+    }
+    found[0] = found[best];
+    *count = 1;
+    return ERR_OK;
+}
+
+/* --- align --- */
+
+/* A face in the frame where it stands upright: the picture itself, or the picture turned as the
+ * detector had to. */
+struct upright {
+    const struct image *im;
+    struct detection d;
+    int p5[5][2];
+    struct chip_place place[CROP_SOURCE_COUNT];
+    uint8_t chip[CHIP_SIDE * CHIP_SIDE * 3];
+};
+
+static enum err align_face(struct upright *u, const struct engine *e, bool both,
+                           struct err_info *err)
+{
+    int rect[4];
+    enum err rc;
+
+    ert_rect(rect, &u->d);
+    ert_predict(e->ert5, u->im, rect, u->p5);
+    rc = chip_place_from_points(&u->place[CROP_FROM_PREDICTOR], u->p5, e->embedder->input.padding,
+                                CHIP_SIDE, err);
+    if (!rc && both)
+        rc = chip_place_from_template(&u->place[CROP_FROM_DETECTOR], u->d.points, crop_template,
+                                      CHIP_SIDE, err);
+    if (!rc) rc = chip_extract(u->chip, CHIP_SIDE, u->im, &u->place[CROP_FROM_PREDICTOR], err);
+    return rc;
+}
+
+/* --- embed --- */
+
+/* The network's input rows for one face: crops [n][3][side][side]. The plain chip and its mirror
+ * come from u->chip; a crop that differs from the one before only by mirroring is not cut again. */
+static enum err face_rows(float *rows, const struct upright *u, const struct engine *e,
+                          struct err_info *err)
+{
+    uint8_t chip[CHIP_SIDE * CHIP_SIDE * 3];
+    const struct crop *before = NULL;
+    enum err rc;
+
+    for (int i = 0; i < e->n_crops; i++) {
+        const struct crop *c = &e->crops[i];
+        bool same = before && before->source == c->source && before->zoom == c->zoom &&
+                    before->dx == c->dx && before->dy == c->dy && before->degrees == c->degrees;
+        if (!same) {
+            struct chip_place place;
+            crop_place(&place, &u->place[c->source], c, CHIP_SIDE);
+            if ((rc = chip_extract(chip, CHIP_SIDE, u->im, &place, err))) return rc;
+        }
+        before = c;
+        embed_input(rows + (size_t)i * 3 * CHIP_SIDE * CHIP_SIDE, chip, &e->embedder->input,
+                    c->mirror);
+    }
+    return ERR_OK;
+}
+
+/* Runs all rows in one call and leaves, for each face, the sum of its crops' descriptors at unit
+ * length. */
+static enum err embed_rows(struct face *faces, int n, const float *rows, int crops,
+                           struct engine *e, struct err_info *err)
+{
+    int dim = e->dim;
+    AUTO_FREE float *raw = mem_aligned((size_t)n * (size_t)crops * (size_t)dim, sizeof *raw);
+    float *outs[NN_MAX_OUTPUTS] = {NULL};
+    enum err rc;
+
+    if (!raw) return err_set(err, ERR_NOMEM, "no memory for %d embeddings", n * crops);
+    outs[e->embedding_output] = raw;
+    const struct model_input *in = &e->embedder->input;
+    if ((rc = lanes_run(e->lanes, e->net_embed, n * crops, in->h, in->w, rows, outs, err)))
+        return rc;
+    for (int i = 0; i < n; i++) {
+        struct face *f = &faces[i];
+        f->embedding = calloc((size_t)dim, sizeof *f->embedding);
+        if (!f->embedding) return err_set(err, ERR_NOMEM, "no memory for an embedding");
+        f->dim = dim;
+        for (int c = 0; c < crops; c++)
+            for (int k = 0; k < dim; k++)
+                f->embedding[k] +=
+                    raw[((size_t)i * (size_t)crops + (size_t)c) * (size_t)dim + (size_t)k];
+        if (!match_normalize(f->embedding, dim))
+            return err_set(err, ERR_INTERNAL, "the embedding is zero or not finite");
+    }
+    return ERR_OK;
+}
+
+/* --- what else a face may carry --- */
+
+static void face_from_detection(struct face *f, const struct detection *d, enum detect_pass pass)
+{
+    f->box[0] = d->box[0];
+    f->box[1] = d->box[1];
+    f->box[2] = d->box[2] - d->box[0];
+    f->box[3] = d->box[3] - d->box[1];
+    memcpy(f->points, d->points, sizeof f->points);
+    f->score = d->score;
+    f->pass = detect_pass_name(pass);
+}
+
+static void face_quality(struct face *f, const struct quality *q)
+{
+    f->quality = q->unified;
+    f->n_quality = QUALITY_COUNT;
+    for (int i = 0; i < QUALITY_COUNT; i++) {
+        f->quality_name[i] = quality_name((enum quality_id)i);
+        f->quality_value[i] = q->component[i];
+    }
+    f->n_reasons = q->n_reasons;
+    for (int i = 0; i < q->n_reasons; i++) f->reason[i] = quality_reason(q->reasons[i]);
+    f->yaw = q->yaw;
+    f->pitch = q->pitch;
+    f->roll = q->roll;
+}
+
+static enum err face_chip_png(struct face *f, const struct upright *u, struct err_info *err)
+{
+    f->chip_png = BUF_INIT(CHIP_SIDE * CHIP_SIDE * 4 + 4096);
+    return image_encode_png(&f->chip_png, u->chip, CHIP_SIDE, CHIP_SIDE, 3, err);
+}
+
+/* Points of the turned picture back into the picture as it came. */
+static void points_back(float (*p)[2], int n, const struct image *original, int quarter)
+{
+    for (int i = 0; i < n; i++) point_turn_back(p[i], p[i], original->w, original->h, quarter);
+}
+
+static enum err face_landmarks_and_mask(struct face *f, const struct upright *u,
+                                        const struct engine *e, const struct image *original,
+                                        int quarter, const struct analyse_options *o,
+                                        struct err_info *err)
+{
+    int p68[68][2], rect[4];
+    const bool have68 = e->ert68 != NULL;
+
+    if (o->landmarks68 && !have68)
+        return err_set(err, ERR_NOT_FOUND,
+                       "the model dlib-68point is not installed: visavis model fetch "
+                       "--with-68-points --accept-license");
+    if (have68) {
+        ert_rect(rect, &u->d);
+        ert_predict(e->ert68, u->im, rect, p68);
+    }
+    if (o->landmarks68) {
+        f->landmarks = calloc(68, sizeof *f->landmarks);
+        if (!f->landmarks) return err_set(err, ERR_NOMEM, "no memory for landmarks");
+        for (int i = 0; i < 68; i++) {
+            f->landmarks[i][0] = (float)p68[i][0];
+            f->landmarks[i][1] = (float)p68[i][1];
+        }
+        points_back(f->landmarks, 68, original, quarter);
+        f->n_landmarks = 68;
+    }
+    if (!o->mask && !o->mask_png) return ERR_OK;
+
+    struct face_mask mask;
+    mask_from_points(&mask, &u->d, have68 ? (const int(*)[2])p68 : NULL);
+    points_back(mask.polygon, mask.n, original, quarter);
+    f->polygon = calloc((size_t)mask.n, sizeof *f->polygon);
+    if (!f->polygon) return err_set(err, ERR_NOMEM, "no memory for a polygon");
+    memcpy(f->polygon, mask.polygon, (size_t)mask.n * sizeof *f->polygon);
+    f->n_polygon = mask.n;
+    f->mask_source = mask.from_68 ? "landmarks68" : "mean_outline";
+    if (!o->mask_png) return ERR_OK;
+
+    int x = (int)floorf(f->box[0]), y = (int)floorf(f->box[1]);
+    int w = (int)ceilf(f->box[0] + f->box[2]) - x, h = (int)ceilf(f->box[1] + f->box[3]) - y;
+    if (w < 1 || h < 1 || w > IMAGE_MAX_SIDE || h > IMAGE_MAX_SIDE)
+        return err_set(err, ERR_TOO_LARGE, "a mask of %d x %d pixels, the limit is %d a side", w, h,
+                       IMAGE_MAX_SIDE);
+    AUTO_FREE uint8_t *grey = malloc((size_t)w * (size_t)h);
+    if (!grey) return err_set(err, ERR_NOMEM, "no memory for a mask of %d x %d", w, h);
+    mask_raster(grey, x, y, w, h, &mask);
+    memcpy(f->mask_box, (int[4]){x, y, w, h}, sizeof f->mask_box);
+    f->mask_png = BUF_INIT((size_t)w * (size_t)h * 2 + 65536);
+    return image_encode_png(&f->mask_png, grey, w, h, 1, err);
+}
+
+/* --- the pipeline --- */
+
+void analysis_release(struct analysis *a)
+{
+    if (!a) return;
+    for (int i = 0; i < a->n; i++) {
+        struct face *f = &a->faces[i];
+        free(f->embedding);
+        free(f->landmarks);
+        free(f->polygon);
+        buf_release(&f->mask_png);
+        buf_release(&f->chip_png);
+    }
+    free(a->faces);
+    *a = (struct analysis){0};
+}
+
+static double since(double *mark)
+{
+    double now = clock_seconds(), ms = (now - *mark) * 1e3;
+    *mark = now;
+    return ms;
+}
+
+/* The picture is the chip: no detection, one face that fills it. */
+static enum err analyse_precropped(struct engine *e, const struct image *im,
+                                   const struct analyse_options *o, struct analysis *out,
+                                   struct err_info *err)
+{
+    const struct model_input *in = &e->embedder->input;
+    AUTO_IMAGE struct image sized = IMAGE_INIT;
+    const struct image *chip = im;
+    enum err rc;
+
+    if (im->w != in->w || im->h != in->h) {
+        if ((rc = image_resize(&sized, im, in->w, in->h, err))) return rc;
+        chip = &sized;
+    }
+    struct face *f = &out->faces[0];
+    f->box[2] = (float)im->w;
+    f->box[3] = (float)im->h;
+    for (int i = 0; i < 5; i++) {
+        f->points[i][0] = crop_template[i][0] * (float)im->w / CHIP_SIDE;
+        f->points[i][1] = crop_template[i][1] * (float)im->h / CHIP_SIDE;
+    }
+    f->score = 1;
+    f->pass = "precropped";
+    if (!o->embedding) return ERR_OK;
+
+    size_t row = 3 * (size_t)in->w * (size_t)in->h;
+    int crops =
+        e->n_crops > 1 ? 2 : 1; /* all that a chip without its surroundings allows: its mirror */
+    AUTO_FREE float *rows = mem_aligned((size_t)crops * row, sizeof *rows);
+    if (!rows) return err_set(err, ERR_NOMEM, "no memory for a chip");
+    for (int i = 0; i < crops; i++) embed_input(rows + (size_t)i * row, chip->rgb, in, i == 1);
+    return embed_rows(f, 1, rows, crops, e, err);
+}
+
+static enum err analyse_faces(struct engine *e, const struct image *im,
+                              const struct analyse_options *o, struct detection *found,
+                              enum detect_pass pass, struct analysis *out, struct err_info *err)
+{
+    const int quarter = detect_pass_quarter(pass);
+    double mark = clock_seconds();
+    AUTO_IMAGE struct image turned = IMAGE_INIT;
+    AUTO_FREE struct upright *u = malloc(sizeof *u);
+    size_t row = 3 * CHIP_SIDE * CHIP_SIDE, per_face = row * (size_t)e->n_crops;
+    AUTO_FREE float *rows =
+        o->embedding ? mem_aligned((size_t)out->n * per_face, sizeof *rows) : NULL;
+    enum err rc;
+
+    if (!u || (o->embedding && !rows))
+        return err_set(err, ERR_NOMEM, "no memory for %d faces", out->n);
+    u->im = im;
+    if (quarter) {
+        if ((rc = image_rotate(&turned, im, quarter, err))) return rc;
+        u->im = &turned;
+    }
+    for (int i = 0; i < out->n; i++) {
+        struct face *f = &out->faces[i];
+        struct quality q;
+        detection_turn(&u->d, &found[i], im->w, im->h, quarter);
+        face_from_detection(f, &found[i], pass);
+        if ((rc = align_face(u, e, e->uses_detector_points, err))) return rc;
+        quality_measure(&q, u->im, &u->d, u->chip);
+        face_quality(f, &q);
+        if (o->chip_png && (rc = face_chip_png(f, u, err))) return rc;
+        if ((o->landmarks68 || o->mask || o->mask_png) &&
+            (rc = face_landmarks_and_mask(f, u, e, im, quarter, o, err)))
+            return rc;
+        if (o->embedding && (rc = face_rows(rows + (size_t)i * per_face, u, e, err))) return rc;
+    }
+    out->took.align = since(&mark);
+    if (o->embedding && out->n)
+        rc = embed_rows(out->faces, out->n, rows, e->n_crops, e, err);
+    else
+        rc = ERR_OK;
+    out->took.embed = since(&mark);
+    return rc;
+}
+
+enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
+                        const struct analyse_options *o, struct analysis *out, struct err_info *err)
+{
+    double start = clock_seconds(), mark = start;
+    AUTO_IMAGE struct image im = IMAGE_INIT;
+    AUTO_FREE struct detection *found = NULL;
+    struct analysis a = {0};
+    enum detect_pass pass = PASS_DEFAULT;
+    int n = 1;
+    enum err rc;
+
+    if ((rc = image_decode(&im, bytes, len, err))) return rc;
+    a.width = im.w;
+    a.height = im.h;
+    a.took.decode = since(&mark);
+    if (!o->precropped) {
+        struct detect_options d = DETECT_OPTIONS_INIT;
+        const struct face_runner runner = {lanes_run, e->lanes};
+        d.retry = !o->no_retry;
+        if (o->min_size > 0) d.min_size = o->min_size;
+        if ((rc = detect_faces(&found, &n, &pass, &e->mtcnn, &runner, &im, &d, err))) return rc;
+        a.took.detect = since(&mark);
+        if ((rc = select_faces(&n, found, n, im.w, im.h, o->select, err))) return rc;
+    }
+    a.faces = calloc((size_t)n + 1, sizeof *a.faces);
+    if (!a.faces) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
+    a.n = n;
+    rc = o->precropped ? analyse_precropped(e, &im, o, &a, err)
+                       : analyse_faces(e, &im, o, found, pass, &a, err);
+    if (rc) {
+        analysis_release(&a);
+        return rc;
+    }
+    if (o->precropped) a.took.embed = since(&mark);
+    a.took.total = (clock_seconds() - start) * 1e3;
+    *out = a;
+    return ERR_OK;
+}
+
+enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len, const float box[4],
+                          int side, struct buf *jpeg, struct err_info *err)
+{
+    AUTO_IMAGE struct image im = IMAGE_INIT, cut = IMAGE_INIT, small = IMAGE_INIT;
+    float half = 0.75f * fmaxf(box[2], box[3]), cx = box[0] + box[2] / 2, cy = box[1] + box[3] / 2;
+    enum err rc;
+
+    (void)e;
+    if (!(half >= 1) || half > IMAGE_MAX_SIDE || side < 1 || side > BOX_MARGIN_MAX)
+        return err_set(err, ERR_INVALID, "a thumbnail of %d pixels from a box of %g x %g", side,
+                       (double)box[2], (double)box[3]);
+    if ((rc = image_decode(&im, bytes, len, err))) return rc;
+    int x = (int)floorf(cx - half), y = (int)floorf(cy - half), n = (int)ceilf(2 * half);
+    if ((rc = image_pad(&cut, &im, -x, -y, n, n, err))) return rc;
+    if ((rc = image_resize(&small, &cut, side, side, err))) return rc;
+    return image_encode_jpeg(jpeg, &small, 85, err);
+}
