@@ -21,14 +21,15 @@
 #include <string.h>
 
 enum { TABLE_MAX = 4096, LEAST_PAIRS = 10 };
-static const double EDGE =
-    1 + 1e-9; /* 0.01 of 1000 pairs are 10, whatever the product's rounding */
+/* 0.01 of 1000 pairs are 10, whatever the product's rounding */
+static const double EDGE = 1 + 1e-9;
 
 struct calibration {
     char *source, *recipe;
     double impostor_pairs, genuine_pairs;
     size_t n;
     double *similarity, *log_fmr; /* [n] */
+    double least; /* the smallest rate that it states: 10 pairs, or where the table ends */
     double a, b;
 };
 
@@ -82,6 +83,7 @@ static enum err read_table(struct calibration *c, json_t *similarity, json_t *fm
         c->log_fmr[i] = log(r);
     }
     c->n = n;
+    c->least = fmax(LEAST_PAIRS / c->impostor_pairs, r);
     if (r * c->impostor_pairs < 0.99)
         return bad(err, "impostor.fmr is finer than one of its pairs");
     return ERR_OK;
@@ -168,7 +170,7 @@ void calibration_info(const struct calibration *c, struct calibration_info *out)
     out->recipe = c->recipe;
     out->impostor_pairs = c->impostor_pairs;
     out->genuine_pairs = c->genuine_pairs;
-    out->min_fmr = LEAST_PAIRS / c->impostor_pairs;
+    out->min_fmr = c->least;
 }
 
 /* log(fmr) at s: linear between rows; above the last row 1 pair of all, below the first 1. */
@@ -191,32 +193,26 @@ static double log_fmr_at(const struct calibration *c, double s)
 
 enum err calibration_cut(const struct calibration *c, double fmr, float *cut, struct err_info *err)
 {
-    const double least = LEAST_PAIRS / c->impostor_pairs;
-
     if (!(fmr > 0) || !(fmr < 1))
         return err_set(err, ERR_INVALID, "the false-match rate is %g, it must lie between 0 and 1",
                        fmr);
-    if (fmr * EDGE < least)
+    if (fmr * EDGE < c->least)
         return err_set(err, ERR_FMR_UNSUPPORTED,
                        "a false-match rate of %g is finer than the calibration %s supports: with "
                        "%.0f pairs of "
                        "strangers at least %.3g",
-                       fmr, c->source, c->impostor_pairs, least);
+                       fmr, c->source, c->impostor_pairs, c->least);
     const double want = log(fmr * EDGE);
     size_t k = 0;
-    while (k < c->n && c->log_fmr[k] > want) k++;
-    double s;
-    if (k == c->n)
-        s = nextafter(c->similarity[c->n - 1], 2); /* the table ends above it */
-    else if (k == 0)
-        s = c->similarity[0];
-    else
+    while (k + 1 < c->n && c->log_fmr[k] > want) k++;
+    double s = c->similarity[k];
+    if (k)
         s = c->similarity[k - 1] + (want - c->log_fmr[k - 1]) /
                                        (c->log_fmr[k] - c->log_fmr[k - 1]) *
-                                       (c->similarity[k] - c->similarity[k - 1]);
+                                       (s - c->similarity[k - 1]);
     float f = (float)s;
     /* to the strict side of rounding: the rate at the cut is never above what was asked */
-    while (k < c->n && log_fmr_at(c, f) > want) f = nextafterf(f, 2);
+    while (log_fmr_at(c, f) > want) f = nextafterf(f, 2);
     *cut = f;
     return ERR_OK;
 }
