@@ -176,7 +176,10 @@ static void face_quality(struct face *f, const struct quality *q)
         f->quality_value[i] = q->component[i];
     }
     f->n_reasons = q->n_reasons;
-    for (int i = 0; i < q->n_reasons; i++) f->reason[i] = quality_reason(q->reasons[i]);
+    for (int i = 0; i < q->n_reasons; i++) {
+        f->reason_code[i] = quality_name(q->reasons[i]);
+        f->reason[i] = quality_reason(q->reasons[i]);
+    }
     f->yaw = q->yaw;
     f->pitch = q->pitch;
     f->roll = q->roll;
