@@ -93,7 +93,7 @@ static enum err get_plan(struct nn_exec *x, struct nn_plan **out, const struct n
         if (s->used < oldest->used) oldest = s;
     }
     struct nn_plan *p;
-    enum err rc = nn__plan_make(&p, net, n, h, w, false, err);
+    enum err rc = nn__plan_make(&p, net, n, h, w, x->threads, false, err);
     if (rc) return rc;
     if ((rc = reserve(x, nn__plan_bytes(p), err))) {
         nn_plan_free(p);

@@ -14,6 +14,7 @@
 #include "engine/nn/exec.h"
 #include "engine/nn/nn.h"
 #include "engine/nn/pool.h"
+#include "engine/nn/simd.h"
 
 enum { NN__EXTRA_VALUES = 1, NN__INPUT = -1 };
 
@@ -30,6 +31,7 @@ struct nn_net {
     const struct nn_graph *graph;
     enum nn_backend backend;
     enum nn_precision precision;
+    const struct nn__simd *simd;
     pthread_mutex_t lock; /* guards packs */
     struct nn__pack *packs;
 };
@@ -56,6 +58,7 @@ struct nn__step {
 struct nn_plan {
     const struct nn_net *net;
     int n, h, w;
+    int threads;  /* that the pool it is bound to may have */
     bool unfused; /* every op is a step and every value is kept: for taps */
     struct nn_shape *shapes;
     struct nn__value *values; /* n_ops + NN__EXTRA_VALUES */
@@ -82,7 +85,7 @@ struct nn__call {
 /* plan.c. A plan without memory; the caller binds it to a block of nn__plan_bytes before each
  * forward. */
 NODISCARD enum err nn__plan_make(struct nn_plan **out, const struct nn_net *net, int n, int h,
-                                 int w, bool unfused, struct err_info *err);
+                                 int w, int threads, bool unfused, struct err_info *err);
 size_t nn__plan_bytes(const struct nn_plan *p);
 void nn__plan_bind(struct nn_plan *p, void *memory, struct nn__pool *pool);
 
@@ -101,7 +104,11 @@ NODISCARD enum err nn__net_pack(const float **out, const struct nn_net *net, int
                                 int h, int w, float *(*make)(const void *arg), const void *arg,
                                 struct err_info *err);
 
+/* ref.c */
 void nn__ref_run(const struct nn__call *c);
 NODISCARD enum err nn__ref_lower(struct nn_plan *p, struct err_info *err);
+
+/* fast.c */
+NODISCARD enum err nn__fast_lower(struct nn_plan *p, struct err_info *err);
 
 #endif

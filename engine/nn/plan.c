@@ -11,7 +11,7 @@ enum { ROWS_MAX = 64 };
 static const char *const BACKEND_NAMES[NN_BACKEND_COUNT] = {"ref", "blas", "onednn"};
 
 typedef enum err lower_fn(struct nn_plan *p, struct err_info *err);
-static lower_fn *const LOWER[NN_BACKEND_COUNT] = {nn__ref_lower, nn__ref_lower, nn__ref_lower};
+static lower_fn *const LOWER[NN_BACKEND_COUNT] = {nn__ref_lower, nn__ref_lower, nn__fast_lower};
 
 const char *nn_backend_name(enum nn_backend b)
 {
@@ -36,6 +36,7 @@ enum err nn_net_new(struct nn_net **out, const struct nn_graph *g, enum nn_backe
     net->graph = g;
     net->backend = backend;
     net->precision = NN_F32;
+    net->simd = nn__simd_pick();
     (void)precision;
     pthread_mutex_init(&net->lock, NULL);
     *out = net;
@@ -211,7 +212,7 @@ static void emit_planes(const struct nn_plan *p, int op, float *dst)
 }
 
 enum err nn__plan_make(struct nn_plan **out, const struct nn_net *net, int n, int h, int w,
-                       bool unfused, struct err_info *err)
+                       int threads, bool unfused, struct err_info *err)
 {
     const struct nn_graph *g = net->graph;
     if (n < 1 || n > ROWS_MAX)
@@ -225,6 +226,7 @@ enum err nn__plan_make(struct nn_plan **out, const struct nn_net *net, int n, in
     if (!p || !live) goto fail;
     p->net = net;
     p->n = n, p->h = h, p->w = w;
+    p->threads = threads;
     p->unfused = unfused;
     p->emit = emit_planes;
     p->shapes = calloc((size_t)g->n_ops, sizeof *p->shapes);
@@ -263,7 +265,7 @@ enum err nn_plan_new(struct nn_plan **out, const struct nn_net *net, int n, int 
                      struct err_info *err)
 {
     struct nn_plan *p;
-    enum err rc = nn__plan_make(&p, net, n, h, w, false, err);
+    enum err rc = nn__plan_make(&p, net, n, h, w, 1, false, err);
     if (rc) return rc;
     size_t bytes = nn__plan_bytes(p);
     if (!(p->own = mem_aligned(bytes, 1))) {
@@ -324,7 +326,7 @@ enum err nn_plan_forward_tapped(struct nn_plan *p, const float *in, float *const
                                 float *const *taps, struct err_info *err)
 {
     struct nn_plan *u;
-    enum err rc = nn__plan_make(&u, p->net, p->n, p->h, p->w, true, err);
+    enum err rc = nn__plan_make(&u, p->net, p->n, p->h, p->w, p->threads, true, err);
     if (rc) return rc;
     size_t bytes = nn__plan_bytes(u);
     if (!(u->own = mem_aligned(bytes, 1))) {

@@ -1,0 +1,61 @@
+/* Shared by fast.c, fast_conv.c and fast_ops.c: the lowering of a graph to the kernels of simd.h.
+ *
+ * Values are [n][h][w][pitch] (simd.h). Fusions, all decided by the graph alone: convolution or
+ * dense layer, then a sum with another value (zero-padded below, to the right or in its last
+ * channels: the pad is read past, never made), then an activation; sum and activation; flatten and
+ * dense layer; dead ops. */
+#ifndef VISAVIS_ENGINE_NN_FAST_H
+#define VISAVIS_ENGINE_NN_FAST_H
+
+#include "engine/nn/nn_internal.h"
+
+/* What one step covers. */
+struct nn__fused {
+    int op;   /* conv2d, dense, add, ...: what it starts with */
+    int in;   /* value it reads */
+    int plus; /* second value added, or NN__NONE */
+    int act;  /* op of the activation, or NN__NONE */
+    int out;  /* op whose result it leaves */
+};
+enum { NN__NONE = -2 };
+
+/* The packed input: a border of zeros that a first convolution would read, and pixels of c or pitch
+ * floats. */
+struct nn__border {
+    int top, left, bottom, right;
+    size_t pixel;
+};
+
+struct nn__lowering {
+    struct nn_plan *p;
+    struct nn__border border; /* of the input value */
+};
+
+int nn__input_value(const struct nn_plan *p); /* the packed input's number */
+struct nn_shape nn__fast_shape(const struct nn__lowering *l, int value);
+size_t nn__fast_pixel(const struct nn__lowering *l, int value);
+
+/* fast_conv.c */
+bool nn__conv_is_product(const struct nn_op *op);
+NODISCARD enum err nn__fast_conv(struct nn__lowering *l, const struct nn__fused *f,
+                                 struct err_info *err);
+NODISCARD enum err nn__fast_act(struct nn__act *out, const struct nn_plan *p, int op, int channels,
+                                struct err_info *err);
+NODISCARD enum err nn__fast_depthwise(struct nn__lowering *l, const struct nn__fused *f,
+                                      struct err_info *err);
+
+/* fast_ops.c */
+NODISCARD enum err nn__fast_pack_input(struct nn__lowering *l, struct err_info *err);
+NODISCARD enum err nn__fast_pixels(struct nn__lowering *l, const struct nn__fused *f,
+                                   struct err_info *err);
+NODISCARD enum err nn__fast_pool(struct nn__lowering *l, const struct nn__fused *f,
+                                 struct err_info *err);
+NODISCARD enum err nn__fast_other(struct nn__lowering *l, const struct nn__fused *f,
+                                  struct err_info *err);
+void nn__fast_emit(const struct nn_plan *p, int op, float *dst);
+
+/* Runs fn over rows 0..rows-1 in chunks that are multiples of `unit`. */
+void nn__fast_rows(const struct nn_plan *p, int rows, int unit,
+                   void (*fn)(const void *arg, int row, int rows), const void *arg);
+
+#endif

@@ -1,0 +1,483 @@
+/* Convolutions and dense layers over simd.h: repacking of weights, the choice between the direct
+ * product and Winograd, and how the work is cut among threads. */
+#include "engine/nn/fast.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum pack_kind {
+    PACK_TAPS,   /* [panel][tap][run][channel], one tap a kernel position */
+    PACK_MERGED, /* the same, one tap a kernel row */
+    PACK_WINO2,
+    PACK_WINO4,
+    PACK_BIAS,
+    PACK_SLOPE,
+    PACK_ZEROS,
+    PACK_DEPTHWISE,
+};
+
+enum { TILE_FLOATS = 96 * 1024, TILES_MAX = 96, TILES_UNIT = 12 };
+
+struct pack {
+    const struct nn_op *op;
+    const struct nn__simd *simd;
+    struct nn_shape in; /* of the op's input */
+    size_t pixel;       /* floats of an input pixel */
+    int channels;       /* of the output */
+    int m;              /* Winograd */
+};
+
+bool nn__conv_is_product(const struct nn_op *op)
+{
+    return op->groups == 1 && op->kernel[0] * op->kernel[1] <= NN__TAPS_MAX;
+}
+
+/* Writes w[o][k] for k in the order the product reads it. at: index of (input channel, kernel
+ * position) in the op's weights of one output channel; channels past the last are zeros. */
+static float *pack_product(const struct pack *k, int taps, int run,
+                           size_t (*at)(const struct pack *k, int tap, int r))
+{
+    int oc = k->channels, pitch = (int)nn__pitch(oc);
+    size_t each = (size_t)taps * run, src_each = k->op->w_count / (size_t)oc;
+    float *out = mem_aligned(each * (size_t)pitch, sizeof *out), *o = out;
+    if (!out) return NULL;
+    for (int ch = 0, wide; ch < pitch; ch += wide) {
+        wide = k->simd->panel(pitch - ch);
+        for (int t = 0; t < taps; t++)
+            for (int r = 0; r < run; r++) {
+                size_t from = at(k, t, r);
+                for (int c = ch; c < ch + wide; c++)
+                    *o++ = c < oc && from != SIZE_MAX ? k->op->w[c * src_each + from] : 0;
+            }
+    }
+    return out;
+}
+
+static size_t at_taps(const struct pack *k, int tap, int r)
+{
+    return (size_t)r * k->op->kernel[0] * k->op->kernel[1] + (size_t)tap;
+}
+
+static size_t at_merged(const struct pack *k, int tap, int r)
+{
+    int kx = r / k->in.c, c = r % k->in.c;
+    return ((size_t)c * k->op->kernel[0] + tap) * k->op->kernel[1] + kx;
+}
+
+static size_t at_dense(const struct pack *k, int tap, int r)
+{
+    size_t c = (size_t)r % k->pixel, cell = (size_t)r / k->pixel;
+    (void)tap;
+    return c < (size_t)k->in.c ? c * k->in.h * k->in.w + cell : SIZE_MAX;
+}
+
+static float *make_taps(const void *arg)
+{
+    const struct pack *k = arg;
+    if (k->op->kind == NN_DENSE)
+        return pack_product(k, 1, (int)(k->pixel * (size_t)k->in.h * k->in.w), at_dense);
+    return pack_product(k, k->op->kernel[0] * k->op->kernel[1], k->in.c, at_taps);
+}
+
+static float *make_merged(const void *arg)
+{
+    const struct pack *k = arg;
+    return pack_product(k, k->op->kernel[0], k->op->kernel[1] * k->in.c, at_merged);
+}
+
+/* U = G g G^T in double, [point][panel][ic][channel]. */
+static float *make_wino(const void *arg)
+{
+    static const double G4[6][3] = {{1. / 4, 0, 0},
+                                    {-1. / 6, -1. / 6, -1. / 6},
+                                    {-1. / 6, 1. / 6, -1. / 6},
+                                    {1. / 24, 1. / 12, 1. / 6},
+                                    {1. / 24, -1. / 12, 1. / 6},
+                                    {0, 0, 1}};
+    static const double G2[4][3] = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
+    const struct pack *k = arg;
+    const double(*G)[3] = k->m == 4 ? G4 : G2;
+    int side = k->m + 2, oc = (int)nn__pitch(k->channels), ic = (int)k->pixel;
+    size_t points = (size_t)side * side, each = (size_t)ic * oc;
+    float *out = mem_aligned(points * each, sizeof *out);
+    if (!out) return NULL;
+    memset(out, 0, points * each * sizeof *out);
+    for (int ch = 0, wide; ch < oc; ch += wide) {
+        wide = k->simd->panel(oc - ch);
+        for (int o = ch; o < ch + wide && o < k->channels; o++)
+            for (int i = 0; i < k->in.c; i++) {
+                const float *g = k->op->w + ((size_t)o * k->in.c + i) * 9;
+                float *to = out + (size_t)ch * ic + (size_t)i * wide + (o - ch);
+                double half[6][3];
+                for (int y = 0; y < side; y++)
+                    for (int x = 0; x < 3; x++)
+                        half[y][x] = G[y][0] * g[x] + G[y][1] * g[3 + x] + G[y][2] * g[6 + x];
+                for (int y = 0; y < side; y++)
+                    for (int x = 0; x < side; x++)
+                        to[(size_t)(y * side + x) * each] =
+                            (float)(half[y][0] * G[x][0] + half[y][1] * G[x][1] +
+                                    half[y][2] * G[x][2]);
+            }
+    }
+    return out;
+}
+
+static float *make_depthwise(const void *arg)
+{
+    const struct pack *k = arg;
+    size_t pitch = nn__pitch(k->channels), taps = (size_t)k->op->kernel[0] * k->op->kernel[1];
+    float *out = mem_aligned(taps * pitch, sizeof *out);
+    for (size_t t = 0; out && t < taps; t++)
+        for (size_t c = 0; c < pitch; c++)
+            out[t * pitch + c] = c < (size_t)k->channels ? k->op->w[c * taps + t] : 0;
+    return out;
+}
+
+static float *padded(const float *from, size_t n, size_t room, float otherwise)
+{
+    float *out = mem_aligned(room, sizeof *out);
+    for (size_t i = 0; out && i < room; i++) out[i] = i >= n ? 0 : from ? from[i] : otherwise;
+    return out;
+}
+
+static float *make_bias(const void *arg)
+{
+    const struct pack *k = arg;
+    return padded(k->op->b, (size_t)k->channels, nn__pitch(k->channels), 0);
+}
+
+static float *make_slope(const void *arg)
+{
+    const struct pack *k = arg;
+    return padded(k->op->w, (size_t)k->channels, nn__pitch(k->channels), k->op->alpha);
+}
+
+static float *make_zeros(const void *arg)
+{
+    const struct pack *k = arg;
+    return padded(NULL, k->pixel, k->pixel, 0);
+}
+
+enum err nn__fast_act(struct nn__act *out, const struct nn_plan *p, int op, int channels,
+                      struct err_info *err)
+{
+    *out = (struct nn__act){NN__ACT_NONE, NULL};
+    if (op < 0) return ERR_OK;
+    const struct nn_op *o = &p->net->graph->ops[op];
+    if (o->kind == NN_RELU) out->kind = NN__ACT_RELU;
+    if (o->kind == NN_RELU6) out->kind = NN__ACT_RELU6;
+    if (o->kind != NN_PRELU && o->kind != NN_LEAKY_RELU) return ERR_OK;
+    out->kind = NN__ACT_SLOPE;
+    struct pack k = {.op = o, .channels = channels};
+    return nn__net_pack(&out->slope, p->net, op, PACK_SLOPE, 0, 0, make_slope, &k, err);
+}
+
+/* ---- The steps ---- */
+
+struct layer {
+    struct nn__conv conv;
+    struct nn__wino wino;
+    struct nn__window window;
+    const struct nn__simd *simd;
+    int pixels; /* of the output, all images */
+    int chunk_pixels, chunk_channels;
+    int tiles, tiles_at_once;
+    bool together;                   /* Winograd: all threads on the same few tiles */
+    size_t scratch_floats, v_floats; /* of one thread */
+    float *scratch;
+};
+
+static void bind(const struct nn_plan *p, const struct nn__step *s, struct layer *l)
+{
+    l->conv.in = l->wino.in = l->window.in = nn__read(p, s->in[0]);
+    l->conv.out = l->wino.out = l->window.out = nn__write(p, s->out);
+    if (s->n_in > 1) l->conv.plus.data = l->wino.plus.data = nn__read(p, s->in[1]);
+    l->scratch = (float *)p->scratch;
+}
+
+static void conv_chunk(void *arg, int chunk, int thread)
+{
+    const struct layer *l = arg;
+    int across = (l->conv.oc + l->chunk_channels - 1) / l->chunk_channels;
+    int pixel = chunk / across * l->chunk_pixels, ch = chunk % across * l->chunk_channels;
+    int pixels = l->pixels - pixel, channels = l->conv.oc - ch;
+    (void)thread;
+    l->simd->conv(&l->conv, pixel, pixels < l->chunk_pixels ? pixels : l->chunk_pixels, ch,
+                  channels < l->chunk_channels ? channels : l->chunk_channels);
+}
+
+static void run_conv(struct nn_plan *p, const struct nn__step *s)
+{
+    struct layer l = *(const struct layer *)s->data;
+    bind(p, s, &l);
+    int down = (l.pixels + l.chunk_pixels - 1) / l.chunk_pixels;
+    int across = (l.conv.oc + l.chunk_channels - 1) / l.chunk_channels;
+    nn__pool_run(p->pool, conv_chunk, &l, down * across);
+}
+
+static void wino_chunk(void *arg, int chunk, int thread)
+{
+    const struct layer *l = arg;
+    float *v = l->scratch + (size_t)thread * l->scratch_floats, *m = v + l->v_floats;
+    int tile = chunk * l->tiles_at_once, tiles = l->tiles - tile;
+    if (tiles > l->tiles_at_once) tiles = l->tiles_at_once;
+    l->simd->wino_in(&l->wino, v, tile, tiles);
+    l->simd->wino_mul(&l->wino, m, v, tiles, 0, (l->wino.m + 2) * (l->wino.m + 2));
+    l->simd->wino_out(&l->wino, m, tile, tiles);
+}
+
+static void wino_in_chunk(void *arg, int tile, int thread)
+{
+    const struct layer *l = arg;
+    (void)thread;
+    l->simd->wino_in(&l->wino, l->scratch + (size_t)tile * l->wino.ic, tile, 1);
+}
+
+static void wino_mul_chunk(void *arg, int point, int thread)
+{
+    const struct layer *l = arg;
+    (void)thread;
+    l->simd->wino_mul(&l->wino, l->scratch + l->v_floats, l->scratch, l->tiles, point, 1);
+}
+
+static void wino_out_chunk(void *arg, int tile, int thread)
+{
+    const struct layer *l = arg;
+    (void)thread;
+    l->simd->wino_out(&l->wino, l->scratch + l->v_floats + (size_t)tile * l->wino.oc, tile, 1);
+}
+
+static void run_wino(struct nn_plan *p, const struct nn__step *s)
+{
+    struct layer l = *(const struct layer *)s->data;
+    bind(p, s, &l);
+    if (!l.together) {
+        nn__pool_run(p->pool, wino_chunk, &l, (l.tiles + l.tiles_at_once - 1) / l.tiles_at_once);
+        return;
+    }
+    nn__pool_run(p->pool, wino_in_chunk, &l, l.tiles);
+    nn__pool_run(p->pool, wino_mul_chunk, &l, (l.wino.m + 2) * (l.wino.m + 2));
+    nn__pool_run(p->pool, wino_out_chunk, &l, l.tiles);
+}
+
+/* Which algorithm, by shape alone: multiply-adds of one image, plus the transforms (vector
+ * instructions a tile and vector of channels, each worth a multiply-add), plus the weights' way
+ * from the third cache at 10 bytes a cycle (16 multiply-adds) for a batch of 4 where they do not
+ * stay in the second. Returns m, or 0 for the direct product. */
+static int choose_wino(const struct nn_op *op, struct nn_shape in, struct nn_shape out)
+{
+    if (op->kernel[0] != 3 || op->kernel[1] != 3 || op->stride[0] != 1 || op->stride[1] != 1 ||
+        op->dilation != 1 || in.c < NN__LANES / 2)
+        return 0;
+    static const struct {
+        int m, transform_in, transform_out;
+    } WAYS[] = {{2, 64, 50}, {4, 200, 150}};
+    double ic = (double)nn__pitch(in.c), oc = (double)nn__pitch(out.c), cached = 512 * 1024;
+    double bytes = 36.0 * in.c * oc;
+    double best = 9.0 * out.h * out.w * in.c * oc + (bytes > cached ? bytes * 0.4 : 0);
+    int m = 0;
+    for (size_t i = 0; i < ARRAY_LEN(WAYS); i++) {
+        int k = WAYS[i].m, points = (k + 2) * (k + 2);
+        double tiles = (double)((out.h + k - 1) / k) * ((out.w + k - 1) / k);
+        bytes = 4.0 * points * ic * oc;
+        double cost = points * tiles * ic * oc + (bytes > cached ? bytes * 0.4 : 0) +
+                      tiles * (ic * WAYS[i].transform_in + oc * WAYS[i].transform_out);
+        if (cost < best) best = cost, m = k;
+    }
+    return m;
+}
+
+/* Chunks for the threads of p: a few each where there is enough work; first pixels are cut, then
+ * channels. */
+static void cut_conv(struct layer *l, const struct nn_plan *p)
+{
+    int unit = l->simd->block, each = (l->pixels + 4 * p->threads - 1) / (4 * p->threads);
+    each = (each + unit - 1) / unit * unit;
+    if (each > 4 * unit) each = 4 * unit;
+    if (p->threads == 1 && each < unit) each = unit;
+    l->chunk_pixels = each;
+    l->chunk_channels = l->conv.oc;
+    if (p->threads == 1 || l->pixels > p->threads * unit) return;
+    l->chunk_pixels = l->pixels; /* few pixels: a panel of channels each */
+    int wide = l->simd->panel(l->conv.oc);
+    if (l->conv.oc % wide == 0) l->chunk_channels = wide;
+}
+
+static enum err setup_wino(struct layer *l, struct nn_plan *p, const struct pack *k, int op, int m,
+                           struct nn__step *s, struct err_info *err)
+{
+    const struct nn__conv *c = &l->conv;
+    struct nn__wino *w = &l->wino;
+    *w = (struct nn__wino){.m = m,
+                           .ic = (int)k->pixel,
+                           .oc = c->oc,
+                           .ih = c->ih,
+                           .iw = c->iw,
+                           .pt = c->pt,
+                           .pl = c->pl,
+                           .oh = c->oh,
+                           .ow = c->ow,
+                           .b = c->b,
+                           .act = c->act,
+                           .plus = c->plus};
+    w->tiles_y = (c->oh + m - 1) / m;
+    w->tiles_x = (c->ow + m - 1) / m;
+    size_t points = (size_t)(m + 2) * (m + 2), both = (size_t)w->ic + w->oc;
+    l->tiles = p->n * w->tiles_y * w->tiles_x;
+    int at_once = (int)((TILE_FLOATS / (points * both) + TILES_UNIT / 2) / TILES_UNIT) * TILES_UNIT;
+    if (at_once < TILES_UNIT) at_once = TILES_UNIT;
+    if (at_once > TILES_MAX) at_once = TILES_MAX;
+    l->together = p->threads > 1 && l->tiles < p->threads * TILES_UNIT;
+    if (l->together) at_once = l->tiles;
+    int blocks =
+        (l->tiles + at_once - 1) / at_once; /* blocks of nearly one size, some for each thread */
+    if (!l->together && blocks < 4 * p->threads && p->threads > 1)
+        blocks =
+            blocks > p->threads ? (blocks + p->threads - 1) / p->threads * p->threads : p->threads;
+    l->tiles_at_once = at_once = (l->tiles + blocks - 1) / blocks;
+    /* 16 floats more: otherwise points lie powers of two apart and fight for the same cache lines
+     */
+    w->v_point = (size_t)at_once * w->ic + NN__LANES;
+    w->m_point = (size_t)at_once * w->oc + NN__LANES;
+    l->v_floats = points * w->v_point;
+    l->scratch_floats = points * (w->v_point + w->m_point);
+    s->scratch = sizeof(float) * l->scratch_floats * (l->together ? 1 : (size_t)p->threads);
+    s->run = run_wino;
+    s->kernel = m == 4 ? "wino4" : "wino2";
+    struct pack mine = *k;
+    mine.m = m;
+    return nn__net_pack(&w->w, p->net, op, m == 4 ? PACK_WINO4 : PACK_WINO2, 0, 0, make_wino, &mine,
+                        err);
+}
+
+/* Returns whether one run covers a whole kernel row: pixels side by side, and no column padded. */
+static bool setup_geometry(struct layer *l, const struct nn__lowering *low,
+                           const struct nn__fused *f)
+{
+    const struct nn_op *op = &low->p->net->graph->ops[f->op];
+    struct nn_shape in = nn__fast_shape(low, f->in), out = low->p->shapes[f->op];
+    struct nn__conv *c = &l->conv;
+    bool bordered = f->in == nn__input_value(low->p) &&
+                    low->border.top + low->border.left + low->border.bottom + low->border.right;
+    c->pixel = nn__fast_pixel(low, f->in);
+    c->row = c->pixel * (size_t)in.w;
+    c->image = c->row * (size_t)in.h;
+    c->ih = in.h, c->iw = in.w;
+    c->oh = out.h, c->ow = out.w, c->oc = (int)nn__pitch(out.c);
+    if (op->kind == NN_DENSE) {
+        c->ih = c->iw = c->kh = c->kx = c->sh = c->sw = c->dilation = 1;
+        c->run = (int)c->image;
+        return false;
+    }
+    bool merged =
+        c->pixel == (size_t)in.c && op->dilation == 1 && (bordered || (!op->pad[1] && !op->pad[3]));
+    c->kh = op->kernel[0];
+    c->kx = merged ? 1 : op->kernel[1];
+    c->run = merged ? op->kernel[1] * in.c : in.c;
+    c->sh = op->stride[0], c->sw = op->stride[1];
+    c->pt = bordered ? 0 : op->pad[0], c->pl = bordered ? 0 : op->pad[1];
+    c->dilation = op->dilation;
+    return merged;
+}
+
+static void setup_plus(struct nn__plus *plus, const struct nn__lowering *l, int value)
+{
+    struct nn_shape s = nn__fast_shape(l, value);
+    plus->h = s.h, plus->w = s.w;
+    plus->pixel = nn__fast_pixel(l, value);
+    plus->lanes = (int)plus->pixel;
+    plus->image = plus->pixel * (size_t)s.h * s.w;
+}
+
+enum err nn__fast_conv(struct nn__lowering *low, const struct nn__fused *f, struct err_info *err)
+{
+    struct nn_plan *p = low->p;
+    const struct nn_op *op = &p->net->graph->ops[f->op];
+    struct nn_shape in = nn__shape(p, f->in), out = p->shapes[f->op];
+    struct pack k = {.op = op, .simd = p->net->simd, .in = in, .channels = out.c};
+    k.pixel = nn__fast_pixel(low, f->in);
+    struct layer *l = calloc(1, sizeof *l);
+    if (!l) return err_set(err, ERR_NOMEM, "%s: no memory", op->name);
+    struct nn__step s = nn__step_of(p, f->op);
+    s.data = l, s.free_data = free;
+    s.n_in = f->plus == NN__NONE ? 1 : 2;
+    s.in[0] = f->in, s.in[1] = f->plus;
+    s.out = f->out;
+    l->simd = p->net->simd;
+    l->pixels = p->n * out.h * out.w;
+    bool merged = setup_geometry(l, low, f);
+    if (f->plus != NN__NONE) setup_plus(&l->conv.plus, low, f->plus);
+    enum err rc = nn__fast_act(&l->conv.act, p, f->act, out.c, err);
+    if (!rc) rc = nn__net_pack(&l->conv.b, p->net, f->op, PACK_BIAS, 0, 0, make_bias, &k, err);
+    int m = op->kind == NN_CONV2D && k.pixel % NN__LANES == 0 ? choose_wino(op, in, out) : 0;
+    if (rc) goto fail;
+    if (m) {
+        rc = setup_wino(l, p, &k, f->op, m, &s, err);
+    } else {
+        s.run = run_conv;
+        s.kernel = op->kind == NN_DENSE ? "dense" : "direct";
+        cut_conv(l, p);
+        rc = nn__net_pack(&l->conv.zeros, p->net, f->op, PACK_ZEROS, 0, 0, make_zeros, &k, err);
+        if (!rc && merged)
+            rc = nn__net_pack(&l->conv.w, p->net, f->op, PACK_MERGED, 0, 0, make_merged, &k, err);
+        else if (!rc)
+            rc = nn__net_pack(&l->conv.w, p->net, f->op, PACK_TAPS, op->kind == NN_DENSE ? in.h : 0,
+                              op->kind == NN_DENSE ? in.w : 0, make_taps, &k, err);
+    }
+    if (!rc) return nn__plan_step(p, &s, err);
+fail:
+    free(l);
+    return rc;
+}
+
+static void depthwise_rows(const void *arg, int row, int rows)
+{
+    const struct layer *l = arg;
+    l->simd->depthwise(&l->window, row, rows);
+}
+
+static void run_depthwise(struct nn_plan *p, const struct nn__step *s)
+{
+    struct layer l = *(const struct layer *)s->data;
+    bind(p, s, &l);
+    nn__fast_rows(p, p->n * l.window.oh, 1, depthwise_rows, &l);
+}
+
+enum err nn__fast_depthwise(struct nn__lowering *low, const struct nn__fused *f,
+                            struct err_info *err)
+{
+    struct nn_plan *p = low->p;
+    const struct nn_op *op = &p->net->graph->ops[f->op];
+    struct nn_shape in = nn__shape(p, f->in), out = p->shapes[f->op];
+    struct pack k = {.op = op, .channels = out.c};
+    struct layer *l = calloc(1, sizeof *l);
+    if (!l) return err_set(err, ERR_NOMEM, "%s: no memory", op->name);
+    struct nn__step s = nn__step_of(p, f->op);
+    s.data = l, s.free_data = free;
+    s.in[0] = f->in;
+    s.out = f->out;
+    s.run = run_depthwise;
+    s.kernel = "depthwise";
+    l->simd = p->net->simd;
+    l->window = (struct nn__window){.ih = in.h,
+                                    .iw = in.w,
+                                    .oh = out.h,
+                                    .ow = out.w,
+                                    .c = (int)nn__pitch(out.c),
+                                    .kh = op->kernel[0],
+                                    .kw = op->kernel[1],
+                                    .sh = op->stride[0],
+                                    .sw = op->stride[1],
+                                    .pt = op->pad[0],
+                                    .pl = op->pad[1],
+                                    .dilation = op->dilation};
+    enum err rc = nn__fast_act(&l->window.act, p, f->act, out.c, err);
+    if (!rc) rc = nn__net_pack(&l->window.b, p->net, f->op, PACK_BIAS, 0, 0, make_bias, &k, err);
+    if (!rc)
+        rc = nn__net_pack(&l->window.w, p->net, f->op, PACK_DEPTHWISE, 0, 0, make_depthwise, &k,
+                          err);
+    if (!rc) return nn__plan_step(p, &s, err);
+    free(l);
+    return rc;
+}

@@ -1,0 +1,24 @@
+/* The kernels of simd.h for CPUs with AVX2 and FMA. Only called where nn__simd_at found them. */
+#if defined(__x86_64__)
+
+/* Before any header: inline functions of the headers must be compiled for the same set. */
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+
+#include "engine/nn/simd.h"
+
+#include <stdbool.h>
+
+#define SIMD_AVX2
+#define SIMD_NAME  "avx2"
+#define SIMD_TABLE nn__simd_avx2
+#include "engine/nn/simd_impl.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+
+#endif

@@ -1,0 +1,176 @@
+/* Winograd kernels; part of simd_impl.h. Names as in Lavin and Gray 2015: V = B^T d B, M = V U, y =
+ * A^T M A. */
+
+/* B^T d for six values (points 0, 1, -1, 2, -2 and infinity). */
+INLINE void bt6(vf o[6], const vf d[6])
+{
+    const vf c4 = v_set(4), c2 = v_set(2), m5 = v_set(-5), m4 = v_set(-4);
+    vf a = v_fma(m4, d[2], d[4]), b = v_fma(m4, d[1], d[3]);
+    vf c = d[4] - d[2], e = c2 * (d[3] - d[1]);
+    o[0] = v_fma(c4, d[0], v_fma(m5, d[2], d[4]));
+    o[1] = a + b;
+    o[2] = a - b;
+    o[3] = c + e;
+    o[4] = c - e;
+    o[5] = v_fma(c4, d[1], v_fma(m5, d[3], d[5]));
+}
+
+INLINE void bt4(vf o[4], const vf d[4])
+{
+    o[0] = d[0] - d[2];
+    o[1] = d[1] + d[2];
+    o[2] = d[2] - d[1];
+    o[3] = d[1] - d[3];
+}
+
+INLINE void at6(vf o[4], const vf m[6])
+{
+    vf s12 = m[1] + m[2], d12 = m[1] - m[2], s34 = m[3] + m[4], d34 = m[3] - m[4];
+    o[0] = m[0] + s12 + s34;
+    o[1] = v_fma(v_set(2), d34, d12);
+    o[2] = v_fma(v_set(4), s34, s12);
+    o[3] = v_fma(v_set(8), d34, d12) + m[5];
+}
+
+INLINE void at4(vf o[2], const vf m[4])
+{
+    o[0] = m[0] + m[1] + m[2];
+    o[1] = m[1] - m[2] - m[3];
+}
+
+/* One tile, one vector of channels: d is the tile's first pixel, which may lie outside; rows y0..
+ * and columns x0.. */
+INLINE void tile_in(const int side, const struct nn__wino *t, float *v, const float *img, int y0,
+                    int x0, size_t ch, bool whole)
+{
+    vf mid[6][6];
+    size_t row = (size_t)t->iw * t->ic;
+    UNROLL for (int x = 0; x < side; x++)
+    {
+        vf d[6], o[6];
+        UNROLL for (int y = 0; y < side; y++)
+        {
+            bool there = whole || (y0 + y >= 0 && y0 + y < t->ih && x0 + x >= 0 && x0 + x < t->iw);
+            d[y] = there ? v_load(img + (size_t)(y0 + y) * row + (size_t)(x0 + x) * t->ic + ch)
+                         : v_set(0);
+        }
+        if (side == 6)
+            bt6(o, d);
+        else
+            bt4(o, d);
+        UNROLL for (int y = 0; y < side; y++) mid[y][x] = o[y];
+    }
+    UNROLL for (int y = 0; y < side; y++)
+    {
+        vf o[6];
+        if (side == 6)
+            bt6(o, mid[y]);
+        else
+            bt4(o, mid[y]);
+        UNROLL for (int x = 0; x < side; x++)
+            v_store(v + (size_t)(y * side + x) * t->v_point + ch, o[x]);
+    }
+}
+
+INLINE void tiles_in(const int side, const struct nn__wino *t, float *v, int tile, int tiles)
+{
+    struct pixel p = pixel_at(tile, t->tiles_y, t->tiles_x);
+    for (int i = 0; i < tiles; i++, pixel_next(&p, t->tiles_y, t->tiles_x)) {
+        const float *img = t->in + (size_t)p.n * t->ih * t->iw * t->ic;
+        int y0 = p.y * t->m - t->pt, x0 = p.x * t->m - t->pl;
+        bool whole = y0 >= 0 && x0 >= 0 && y0 + side <= t->ih && x0 + side <= t->iw;
+        float *to = v + (size_t)i * t->ic;
+        if (whole)
+            for (size_t ch = 0; ch < (size_t)t->ic; ch += VL)
+                tile_in(side, t, to, img, y0, x0, ch, true);
+        else
+            for (size_t ch = 0; ch < (size_t)t->ic; ch += VL)
+                tile_in(side, t, to, img, y0, x0, ch, false);
+    }
+}
+
+static void wino_in(const struct nn__wino *t, float *v, int tile, int tiles)
+{
+    if (t->m == 4)
+        tiles_in(6, t, v, tile, tiles);
+    else
+        tiles_in(4, t, v, tile, tiles);
+}
+
+static void wino_mul(const struct nn__wino *t, float *m, const float *v, int tiles, int point,
+                     int points)
+{
+    static const float zeros[PANEL_MAX * VL];
+    static const struct nn__act none = {NN__ACT_NONE, NULL};
+    struct block k = {.taps = 1, .run = t->ic, .b = zeros, .act = &none};
+    k.out_pixel = (size_t)t->oc;
+    for (int q = point; q < point + points; q++)
+        for (int ch = 0, wide; ch < t->oc; ch += wide) {
+            wide = panel(t->oc - ch);
+            int nv = wide / VL, blocks = (tiles + BLOCK[nv] - 1) / BLOCK[nv];
+            k.w = t->w + ((size_t)q * t->oc + ch) * t->ic;
+            for (int i = 0, done = 0; i < blocks; i++) {
+                int mr = (tiles - done + blocks - i - 1) / (blocks - i);
+                for (int r = 0; r < mr; r++)
+                    k.in[r] = v + q * t->v_point + (size_t)(done + r) * t->ic;
+                k.out = m + q * t->m_point + (size_t)done * t->oc + ch;
+                PRODUCTS[nv][mr](&k);
+                done += mr;
+            }
+        }
+}
+
+/* One tile, one vector of channels: A^T M A, then bias, sum and activation for the pixels that
+ * exist. */
+INLINE void tile_out(const int side, const struct nn__wino *t, const float *m, struct pixel p,
+                     size_t ch)
+{
+    const int out = side - 2;
+    vf mid[4][6];
+    UNROLL for (int x = 0; x < side; x++)
+    {
+        vf d[6], o[4];
+        UNROLL for (int y = 0; y < side; y++) d[y] =
+            v_load(m + (size_t)(y * side + x) * t->m_point + ch);
+        if (side == 6)
+            at6(o, d);
+        else
+            at4(o, d);
+        UNROLL for (int y = 0; y < out; y++) mid[y][x] = o[y];
+    }
+    vf bias = v_load(t->b + ch);
+    UNROLL for (int y = 0; y < out; y++)
+    {
+        vf o[4];
+        if (side == 6)
+            at6(o, mid[y]);
+        else
+            at4(o, mid[y]);
+        int oy = p.y * out + y;
+        if (oy >= t->oh) return;
+        UNROLL for (int x = 0; x < out; x++)
+        {
+            int ox = p.x * out + x;
+            if (ox >= t->ow) break;
+            struct pixel at = {p.n, oy, ox};
+            vf s = o[x] + bias;
+            const float *plus = plus_at(&t->plus, at);
+            if (plus && ch < (size_t)t->plus.lanes) s += v_load(plus + ch);
+            v_store(t->out + (((size_t)p.n * t->oh + oy) * t->ow + ox) * t->oc + ch,
+                    act(&t->act, ch, s));
+        }
+    }
+}
+
+static void wino_out(const struct nn__wino *t, const float *m, int tile, int tiles)
+{
+    struct pixel p = pixel_at(tile, t->tiles_y, t->tiles_x);
+    for (int i = 0; i < tiles; i++, pixel_next(&p, t->tiles_y, t->tiles_x)) {
+        const float *from = m + (size_t)i * t->oc;
+        for (size_t ch = 0; ch < (size_t)t->oc; ch += VL)
+            if (t->m == 4)
+                tile_out(6, t, from, p, ch);
+            else
+                tile_out(4, t, from, p, ch);
+    }
+}
