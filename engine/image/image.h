@@ -32,15 +32,17 @@ struct image {
  * composed onto white; grey and palette become RGB; 16-bit samples keep their upper 8 bits; CMYK
  * and YCCK JPEG (Adobe's inverted too) become RGB; of an animated WebP the first frame is taken.
  * JPEG pixels are those of libjpeg-turbo's defaults (slow integer IDCT, smooth upsampling):
- * descriptors depend on it (facts/default-models.md section 4). ERR_UNSUPPORTED_IMAGE: not
- * JPEG/PNG/WebP, or a variant refused by name; ERR_BAD_IMAGE: damaged, or cut short (a cut JPEG is
- * refused, not filled with grey); ERR_TOO_LARGE: over IMAGE_MAX_SIDE or IMAGE_MAX_PIXELS;
- * ERR_NOMEM. */
+ * descriptors depend on it (facts/default-models.md section 4). A progressive JPEG takes three
+ * times the memory of its pixels while it is decoded, a lossless WebP or one with alpha twice and a
+ * third. ERR_UNSUPPORTED_IMAGE: not JPEG/PNG/WebP, or a variant refused by name (12-bit, lossless,
+ * hierarchical, arithmetic-coded JPEG); ERR_BAD_IMAGE: empty, damaged, or cut short (a cut JPEG is
+ * refused, not filled with grey; only its end marker may be missing); ERR_TOO_LARGE: over
+ * IMAGE_MAX_SIDE or IMAGE_MAX_PIXELS, or a progressive JPEG of far too many scans; ERR_NOMEM. */
 NODISCARD enum err image_decode(struct image *out, const uint8_t *data, size_t len,
                                 struct err_info *err);
 void image_release(struct image *im);
 
-/* out: a new w x h picture, black (0). ERR_TOO_LARGE, ERR_NOMEM. */
+/* out: a new w x h picture, black (0). ERR_INVALID (below 1), ERR_TOO_LARGE, ERR_NOMEM. */
 NODISCARD enum err image_new(struct image *out, int w, int h, struct err_info *err);
 
 /* EXIF orientation 1..8 of a block that begins "Exif\0\0" or directly with a TIFF header; 1 where
