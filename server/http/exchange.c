@@ -117,14 +117,15 @@ static void refuse(struct exchange *x)
 {
     x->state = X_DISCARDING;
     drop_body(x);
-    watch_phase(x->http->watch, x->watched, DISCARD_S, 0, respond_text(&x->error, &x->rq));
+    watch_enter(x->http->watch, x->watched, WATCH_READING, DISCARD_S, 0,
+                respond_text(&x->error, &x->rq));
 }
 
 static enum MHD_Result send_reply(struct exchange *x)
 {
     struct http *h = x->http;
 
-    if (!watch_phase(h->watch, x->watched, REPLY_S, 0, NULL)) return MHD_NO;
+    if (!watch_enter(h->watch, x->watched, WATCH_ANSWERING, REPLY_S, 0, NULL)) return MHD_NO;
     x->status = x->rp.status;
     x->sent = x->rp.len;
     x->state = X_SENT;
@@ -207,8 +208,8 @@ static enum MHD_Result first_call(struct exchange *x)
     struct err_info late = ERR_INFO_INIT;
     err_set(&late, ERR_TIMEOUT, "the body did not arrive within %g s, or stood still for %g s",
             h->o.body_timeout_s, h->o.stall_timeout_s);
-    return watch_phase(h->watch, x->watched, h->o.body_timeout_s, h->o.stall_timeout_s,
-                       length ? respond_text(&late, &x->rq) : NULL)
+    return watch_enter(h->watch, x->watched, WATCH_READING, h->o.body_timeout_s,
+                       h->o.stall_timeout_s, length ? respond_text(&late, &x->rq) : NULL)
                ? MHD_YES
                : MHD_NO;
 }
@@ -277,7 +278,7 @@ static enum MHD_Result last_call(struct exchange *x)
         run_handler(x);
         return send_reply(x);
     }
-    if (!watch_phase(h->watch, x->watched, 0, 0, NULL)) return MHD_NO;
+    if (!watch_enter(h->watch, x->watched, WATCH_ANSWERING, 0, 0, NULL)) return MHD_NO;
     x->state = X_WORKING;
     x->pushed = clock_seconds();
     struct MHD_Connection *connection = x->connection;
@@ -360,7 +361,7 @@ void exchange_completed(void *cls, struct MHD_Connection *connection, void **con
     double total = since(x->begun);
     metrics_request(&h->metrics, x->route, x->status, total, x->rq.ms);
     log_access(x, total);
-    watch_phase(h->watch, x->watched, IDLE_S, 0, NULL);
+    watch_enter(h->watch, x->watched, WATCH_READING, IDLE_S, 0, NULL);
     drop_body(x);
     reply_release(&x->rp);
     arena_release(&x->rq.arena);

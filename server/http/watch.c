@@ -9,10 +9,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
+static const double QUIET_S = 0.1; /* a connection that just had bytes is MHD's to read */
+
 struct watched {
     struct watched *prev, *next;
     int fd;
-    bool ended;
+    enum watch_phase phase;
+    bool ended;             /* by us */
+    bool gone;              /* the client: MHD was told */
     double deadline, stall; /* clock_seconds(), seconds; 0: none */
     char *last_words;
     _Atomic double alive;
@@ -71,7 +75,8 @@ void watch_remove(struct watch *w, struct watched *c)
     free(c);
 }
 
-bool watch_phase(struct watch *w, struct watched *c, double seconds, double stall, char *last_words)
+bool watch_enter(struct watch *w, struct watched *c, enum watch_phase phase, double seconds,
+                 double stall, char *last_words)
 {
     double now = clock_seconds();
     atomic_store_explicit(&c->alive, now, memory_order_relaxed);
@@ -81,6 +86,7 @@ bool watch_phase(struct watch *w, struct watched *c, double seconds, double stal
         char *old = c->last_words;
         c->last_words = last_words;
         last_words = old;
+        c->phase = phase;
         c->deadline = seconds > 0 ? now + seconds : 0;
         c->stall = stall;
     }
@@ -127,6 +133,13 @@ bool watch_ended(struct watch *w, struct watched *c)
     return ended;
 }
 
+/* Has the client closed, with nothing left to read? */
+static bool closed(const struct watched *c)
+{
+    char byte;
+    return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 void watch_sweep(struct watch *w)
 {
     double now = clock_seconds();
@@ -135,6 +148,11 @@ void watch_sweep(struct watch *w)
         double alive = atomic_load_explicit(&c->alive, memory_order_relaxed);
         bool late =
             (c->deadline > 0 && now > c->deadline) || (c->stall > 0 && now > alive + c->stall);
+        if (!late && c->phase == WATCH_READING && !c->ended && !c->gone && now > alive + QUIET_S &&
+            closed(c)) {
+            shutdown(c->fd, SHUT_RDWR); /* wakes MHD's epoll, which then reads the end itself */
+            c->gone = true;
+        }
         if (!late) continue;
         /* Once more for a connection that lingers after its last words: now both ways. */
         end(c, SHUT_RDWR);

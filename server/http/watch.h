@@ -24,11 +24,17 @@ void watch_free(struct watch *w); /* every connection must be removed */
 struct watched *watch_add(struct watch *w, int fd, double seconds);
 void watch_remove(struct watch *w, struct watched *c);
 
-/* A new phase that ends in `seconds` (0: never), or earlier after stall seconds without watch_alive
- * (0: never). last_words: a whole HTTP response that is sent if it comes to that, NULL: none;
- * malloc'd, taken in every case. false: too late, the connection was already ended. */
-bool watch_phase(struct watch *w, struct watched *c, double seconds, double stall,
-                 char *last_words);
+/* What a connection is doing. Where it reads, a client that has gone is noticed by the sweep too:
+ * MHD 0.9.75 misses an end of stream that arrives together with the last bytes (edge-triggered
+ * epoll, short read). While we work or answer, a client that closed only its sending side still
+ * waits for us. */
+enum watch_phase { WATCH_READING, WATCH_ANSWERING };
+
+/* A new phase that ends in `seconds` (0: never), or earlier after stall seconds without
+ * watch_alive (0: never). last_words: a whole HTTP response that is sent if it comes to that, NULL:
+ * none; malloc'd, taken in every case. false: too late, the connection was already ended. */
+bool watch_enter(struct watch *w, struct watched *c, enum watch_phase phase, double seconds,
+                 double stall, char *last_words);
 /* Bytes came in. Lock-free. */
 void watch_alive(struct watched *c);
 /* Sends the last words now and ends our side; false when that already happened. */

@@ -53,11 +53,11 @@ bool face_select_parse(enum face_select *out, const char *s)
 enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
                         const struct analyse_options *o, struct analysis *out, struct err_info *err)
 {
-    int n = len == 4 && !memcmp(bytes, "face", 4)     ? 1
-            : len == 5 && !memcmp(bytes, "faces", 5)  ? 2
-            : len == 4 && !memcmp(bytes, "none", 4)   ? 0
-            : len > 4 && !memcmp(bytes, "\x89PNG", 4) ? 1
-                                                      : -1;
+    int n = len == 4 && !memcmp(bytes, "face", 4)                                        ? 1
+            : len == 5 && !memcmp(bytes, "faces", 5)                                     ? 2
+            : len == 4 && !memcmp(bytes, "none", 4)                                      ? 0
+            : len > 4 && (!memcmp(bytes, "\x89PNG", 4) || !memcmp(bytes, "\xff\xd8", 2)) ? 1
+                                                                                         : -1;
     e->calls++;
     fake_last = *o;
     if (fake_error) return err_set(err, fake_error, "as told");
