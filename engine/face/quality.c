@@ -1,17 +1,17 @@
-/* How good a face is for recognition: ten components in [0,1], 1 is good. Named after ISO/IEC 29794-5 where it has the measure;
- * the scales are ours, set on LFW's photographs (columns: 5 %, median, 95 % of 500 main faces) so that an ordinary press
- * photograph lies above 0.7 in all of them and a component under LOW is worth a word to the person who took it.
+/* How good a face is for recognition: ten components in [0,1], 1 is good. Named after ISO/IEC
+ * 29794-5 where it has the measure; the scales are ours, set on LFW's photographs (columns: 5 %,
+ * median, 95 % of 500 main faces) so that an ordinary press photograph lies above 0.7 in all of
+ * them and a component under LOW is worth a word to the person who took it.
  *
- *   inter_eye_distance   pixels between the eyes: sigmoid((d - 24) / 6); 0.5 at 24 px. The chip has 54
- *   sharpness            of the chip: energy of the Laplacian over the energy of contrast, on a log scale between SHARP_LEAST
- *                        and SHARP_MOST; enlarged small faces are blurred and count as such
- *   under_exposure       share of face pixels with luminance <= 25 (ISO) and the mean luminance: the worse of
- *                        1 - 1.5 share and mean / 60
- *   over_exposure        the same from above: share >= 247 (ISO), (255 - mean) / 50
- *   dynamic_range        entropy of the luminance histogram over 7 bits (ISO: over 8)
- *   pose_yaw/pitch/roll  cos^2 of the angle (ISO); angles from five points on a rigid mean face: rough, +- 10 degrees
- *   crop_of_face         how much of the head's box lies inside the picture: (share - 0.6) / 0.4
- *   detection            the detector's score
+ *   inter_eye_distance   pixels between the eyes: sigmoid((d - 24) / 6); 0.5 at 24 px. The chip has
+ * 54 sharpness            of the chip: energy of the Laplacian over the energy of contrast, on a
+ * log scale between SHARP_LEAST and SHARP_MOST; enlarged small faces are blurred and count as such
+ *   under_exposure       share of face pixels with luminance <= 25 (ISO) and the mean luminance:
+ * the worse of 1 - 1.5 share and mean / 60 over_exposure        the same from above: share >= 247
+ * (ISO), (255 - mean) / 50 dynamic_range        entropy of the luminance histogram over 7 bits
+ * (ISO: over 8) pose_yaw/pitch/roll  cos^2 of the angle (ISO); angles from five points on a rigid
+ * mean face: rough, +- 10 degrees crop_of_face         how much of the head's box lies inside the
+ * picture: (share - 0.6) / 0.4 detection            the detector's score
  *
  * unified = (mean of q^-4)^(-1/4): near the least of them, a little better when only one is low. */
 #include "engine/face/face.h"
@@ -28,8 +28,8 @@ static const double SHARP_LEAST = 0.04, SHARP_MOST = 0.30;
 /* The face inside the chip: columns and rows from..to (brows to chin, cheek to cheek). */
 enum { FACE_LEFT = 30, FACE_RIGHT = 120, FACE_TOP = 30, FACE_BOTTOM = 130 };
 
-/* A rigid mean face in units of the distance between the eyes, origin between them, z towards the viewer; heights set so that
- * the median LFW face has pitch 0. */
+/* A rigid mean face in units of the distance between the eyes, origin between them, z towards the
+ * viewer; heights set so that the median LFW face has pitch 0. */
 static const double NOSE_Y = 0.596, NOSE_Z = 0.45, MOUTH_Y = 1.09, MOUTH_Z = 0.10;
 
 static const char *const names[QUALITY_COUNT] = {
@@ -112,17 +112,20 @@ static void measure_light(struct light *l, const uint8_t *chip)
         if (p > 0) l->entropy -= p * log2(p);
     }
     double contrast = squares / n - l->mean * l->mean;
-    /* One level of noise is not sharpness: what a flat chip has is divided by at least 4 levels of contrast. */
+    /* One level of noise is not sharpness: what a flat chip has is divided by at least 4 levels of
+     * contrast. */
     l->sharpness = sqrt(energy / n) / sqrt(fmax(contrast, 16));
 }
 
 /* --- pose --- */
 
-/* Angles from the five points, after turning the face upright. A tangent that the model cannot give is bounded. */
+/* Angles from the five points, after turning the face upright. A tangent that the model cannot give
+ * is bounded. */
 static void measure_pose(struct quality *q, const struct detection *d, double *eyes)
 {
     const float(*p)[2] = d->points;
-    double ex = ((double)p[0][0] + (double)p[1][0]) / 2, ey = ((double)p[0][1] + (double)p[1][1]) / 2;
+    double ex = ((double)p[0][0] + (double)p[1][0]) / 2,
+           ey = ((double)p[0][1] + (double)p[1][1]) / 2;
     double dx = (double)p[1][0] - (double)p[0][0], dy = (double)p[1][1] - (double)p[0][1];
     double roll = atan2(dy, dx), c = cos(roll), s = sin(roll);
     double length = hypot(dx, dy);
@@ -137,7 +140,8 @@ static void measure_pose(struct quality *q, const struct detection *d, double *e
     q->roll = (float)(roll * degrees);
     q->yaw = q->pitch = 90;
     if (length < 1 || mouth_y < 1) return;
-    /* The nose against the line from between the eyes to the middle of the mouth: both are turned, the nose sticks out more. */
+    /* The nose against the line from between the eyes to the middle of the mouth: both are turned,
+     * the nose sticks out more. */
     double t = nose_y / mouth_y, depth = NOSE_Z - MOUTH_Z * NOSE_Y / MOUTH_Y;
     q->yaw = (float)(atan((nose_x - t * mouth_x) / (depth * length)) * degrees);
     /* t = (NOSE_Y - NOSE_Z tan) / (MOUTH_Y - MOUTH_Z tan), positive when the face looks up. */
@@ -152,7 +156,8 @@ static float by_angle(float degrees)
     return (float)(c * c);
 }
 
-/* Share of the head's box (the face's, a sixth wider on every side) that lies inside the picture. */
+/* Share of the head's box (the face's, a sixth wider on every side) that lies inside the picture.
+ */
 static double inside_share(const struct image *im, const struct detection *d)
 {
     double w = (double)d->box[2] - (double)d->box[0], h = (double)d->box[3] - (double)d->box[1];
