@@ -64,7 +64,9 @@ static float *floats(struct builder *b, size_t n)
 static void name_op(const struct builder *b, char name[NN_NAME_BYTES], const char *what, int number)
 {
     const char *block = b->block < 0 ? "stem" : BLOCK_NAMES[b->block];
-    if (b->block < 0 || !number)
+    if (b->block < 0 && !strcmp(what, "conv"))
+        snprintf(name, NN_NAME_BYTES, "stem_affine"); /* what it gives, with the affine folded in */
+    else if (b->block < 0 || !number)
         snprintf(name, NN_NAME_BYTES, "%s_%s", block, what);
     else
         snprintf(name, NN_NAME_BYTES, "%s_%s%d", block, what, number);
