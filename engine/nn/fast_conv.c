@@ -156,7 +156,8 @@ static float *make_slope(const void *arg)
 static float *make_zeros(const void *arg)
 {
     const struct pack *k = arg;
-    return padded(NULL, k->pixel, k->pixel, 0);
+    size_t run = k->pixel * (size_t)k->op->kernel[1]; /* at most */
+    return padded(NULL, run, run, 0);
 }
 
 enum err nn__fast_act(struct nn__act *out, const struct nn_plan *p, int op, int channels,

@@ -88,8 +88,9 @@ static void unary(const struct nn__call *c)
     }
 }
 
-/* In float32 like PyTorch's, unlike the double sums elsewhere: MTCNN's probabilities near 1 are often equal in float32, and
- * which of two equal candidates is kept depends on that (facts/default-models.md section 2). */
+/* In float32 like PyTorch's, unlike the double sums elsewhere: MTCNN's probabilities near 1 are
+ * often equal in float32, and which of two equal candidates is kept depends on that
+ * (facts/default-models.md section 2). */
 static void softmax(const struct nn__call *c)
 {
     size_t p = plane(c->out_shape);

@@ -85,9 +85,10 @@ typedef void product_fn(const struct block *k);
 #define ROW(F, nv) F(1, nv) F(2, nv) F(3, nv) F(4, nv) F(5, nv) F(6, nv)
 ROW(PRODUCT, 1)
 PRODUCT(7, 1)
-PRODUCT(8, 1) PRODUCT(9, 1) PRODUCT(10, 1) PRODUCT(11, 1) PRODUCT(12, 1) ROW(PRODUCT, 2)
-    PRODUCT(7, 2) PRODUCT(8, 2) PRODUCT(9, 2) PRODUCT(10, 2) ROW(PRODUCT, 3) PRODUCT(7, 3)
-        PRODUCT(8, 3) ROW(PRODUCT, 4)
+PRODUCT(8, 1)
+PRODUCT(9, 1) PRODUCT(10, 1) PRODUCT(11, 1) PRODUCT(12, 1) ROW(PRODUCT, 2) PRODUCT(7, 2)
+    PRODUCT(8, 2) PRODUCT(9, 2) PRODUCT(10, 2) ROW(PRODUCT, 3) PRODUCT(7, 3) PRODUCT(8, 3)
+        ROW(PRODUCT, 4)
 #define P(mr, nv) [mr] = product_##mr##_##nv,
             static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
                 [1] = {ROW(P, 1) P(7, 1) P(8, 1) P(9, 1) P(10, 1) P(11, 1) P(12, 1)},
@@ -106,7 +107,8 @@ static int panel(int rest)
 /* 16 registers: 6 x 2 sums, 2 weights, one input. */
 PRODUCT(1, 2)
 PRODUCT(2, 2)
-PRODUCT(3, 2) PRODUCT(4, 2) PRODUCT(5, 2)
+PRODUCT(3, 2)
+PRODUCT(4, 2) PRODUCT(5, 2)
     PRODUCT(6, 2) static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
         [2] = {NULL, product_1_2, product_2_2, product_3_2, product_4_2, product_5_2, product_6_2},
 };
