@@ -4,7 +4,7 @@
 #include "server/api/face_json.h"
 #include "server/api/faces_in.h"
 
-static const struct faces_spec spec = {
+const struct faces_spec faces_spec_one = {
     .image = {"image"},
     .option = {"face", "include", "min_size", "retry"},
     .face = FACE_ALL,
@@ -16,7 +16,7 @@ static enum err answer(struct app *app, struct request *rq, struct reply *rp, bo
 {
     struct faces_in in;
     struct analysis a = {0};
-    enum err rc = faces_in_parse(&in, &spec, rq, rp, err);
+    enum err rc = faces_in_parse(&in, &faces_spec_one, rq, rp, err);
 
     if (rc) return rc;
     in.options.embedding = embedding;
@@ -27,8 +27,8 @@ static enum err answer(struct app *app, struct request *rq, struct reply *rp, bo
             "landmarks68 needs the optional model dlib-68point, which is not installed here");
     if (rc == ERR_NO_FACE || rc == ERR_MANY_FACES || rc == ERR_BAD_IMAGE ||
         rc == ERR_UNSUPPORTED_IMAGE || rc == ERR_TOO_LARGE) {
-        reply_detail(rp, "image", spec.image[0]);
-        err_prefix(err, "%s", spec.image[0]);
+        reply_detail(rp, "image", faces_spec_one.image[0]);
+        err_prefix(err, "%s", faces_spec_one.image[0]);
     }
     if (!rc) {
         faces_in_took(rq, &a.took);

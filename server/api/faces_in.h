@@ -16,6 +16,9 @@ struct faces_spec {
     const char *json;      /* json_unpack format: s?s% for each image, then the options */
 };
 
+extern const struct faces_spec faces_spec_verify; /* verify.c */
+extern const struct faces_spec faces_spec_one;    /* faces.c: detect and embed */
+
 struct faces_in {
     struct {
         const uint8_t *data; /* the encoded picture; borrowed from the request or from decoded */

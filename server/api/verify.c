@@ -3,7 +3,7 @@
 #include "server/api/compare.h"
 #include "server/api/faces_in.h"
 
-static const struct faces_spec spec = {
+const struct faces_spec faces_spec_verify = {
     .image = {"image1", "image2"},
     .option = {"face", "fmr", "min_size", "retry"},
     .face = FACE_MAIN,
@@ -17,8 +17,8 @@ static enum err analyse_both(struct analysis a[2], struct app *app, const struct
         enum err rc = engine_analyse(app->engine, in->image[i].data, in->image[i].len, &in->options,
                                      &a[i], err);
         if (rc) {
-            reply_detail(rp, "image", spec.image[i]);
-            return err_prefix(err, "%s", spec.image[i]);
+            reply_detail(rp, "image", faces_spec_verify.image[i]);
+            return err_prefix(err, "%s", faces_spec_verify.image[i]);
         }
         faces_in_took(rq, &a[i].took);
     }
@@ -31,7 +31,7 @@ enum err api_verify(struct app *app, struct request *rq, struct reply *rp, struc
     struct faces_in in;
     struct analysis a[2] = {0};
     json_t *answer = NULL;
-    enum err rc = faces_in_parse(&in, &spec, rq, rp, err);
+    enum err rc = faces_in_parse(&in, &faces_spec_verify, rq, rp, err);
 
     if (rc) return rc;
     in.options.embedding = true;
@@ -39,7 +39,7 @@ enum err api_verify(struct app *app, struct request *rq, struct reply *rp, struc
     if (!rc) {
         struct compare_options o = {in.options.select, in.fmr};
         rc = compare_answer(&answer, app->engine, app->calibration, &a[0], &a[1], &o, err);
-        if (rc == ERR_NO_FACE) reply_detail(rp, "image", spec.image[a[0].n ? 1 : 0]);
+        if (rc == ERR_NO_FACE) reply_detail(rp, "image", faces_spec_verify.image[a[0].n ? 1 : 0]);
     }
     if (!rc) rc = reply_json(rp, 200, answer, err);
     analysis_release(&a[0]);

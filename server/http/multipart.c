@@ -99,6 +99,8 @@ enum err multipart_finish(struct multipart *m, struct err_info *err)
     m->parser = NULL;
     if (MHD_destroy_post_processor(parser) != MHD_YES || m->error.code)
         return failed(m, err, "the form ends before its last boundary");
+    if (!m->rq->n_parts)
+        return err_set(err, ERR_INVALID, "the form has no field: its boundary never comes");
     for (int i = 0; !rc && i < m->rq->n_parts; i++)
         rc = spool_seal(&m->spool[i], &m->rq->part[i].data, &m->rq->part[i].len, err);
     return rc;
