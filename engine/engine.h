@@ -122,6 +122,10 @@ const char *engine_recipe(const struct engine *e);
 NODISCARD enum err engine_model_list(struct model_info **list, size_t *n, const char *models_dir,
                                      struct err_info *err);
 void engine_model_list_free(struct model_info *list, size_t n);
+/* Reads a model's whole file and compares its digest, whatever its size (the list does so up to 64
+ * MiB). ERR_NOT_FOUND; ERR_MODEL with the reason. */
+NODISCARD enum err engine_model_verify(const char *models_dir, const char *name,
+                                       struct err_info *err);
 /* Writes a calibration (JSON text; NULL removes it) into a model's file. */
 NODISCARD enum err engine_set_calibration(const char *models_dir, const char *name,
                                           const char *json, struct err_info *err);

@@ -76,6 +76,11 @@ void engine_model_list_free(struct model_info *list, size_t n)
     free(list);
 }
 
+enum err engine_model_verify(const char *models_dir, const char *name, struct err_info *err)
+{
+    return model_verify(models_dir, name, err);
+}
+
 enum err engine_set_calibration(const char *models_dir, const char *name, const char *json,
                                 struct err_info *err)
 {

@@ -19,6 +19,7 @@ static const struct command {
     {"verify", cli_verify, "do two pictures show one person? exit 0 yes, 1 no"},
     {"eval", cli_eval, "measure accuracy and error rates on labelled pictures"},
     {"serve", cli_serve, "the HTTP server"},
+    {"model", cli_model, "the models: fetch, import, list, show, bench"},
     {"key", cli_key, "keys for clients beyond loopback: create, list, revoke"},
 };
 

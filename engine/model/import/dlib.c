@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "engine/base/mem.h"
-#include "engine/model/import/arena.h"
+#include "engine/model/import/items.h"
 #include "engine/model/import/dlib_reader.h"
 #include "engine/model/import/import_internal.h"
 
@@ -40,7 +40,7 @@ static void *take(struct dlib_reader *r, struct arena *a, size_t n, size_t size,
         dlib_fail(r, "%zu values to come, %zu bytes are left: cut short?", n, dlib_left(r));
         return NULL;
     }
-    void *p = arena_alloc(a, n, size);
+    void *p = items_alloc(a, n, size);
     if (!p) r->rc = err_set(r->err, ERR_NOMEM, "no memory for %zu values of %zu bytes", n, size);
     return p;
 }

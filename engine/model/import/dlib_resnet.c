@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine/base/mem.h"
-#include "engine/model/import/arena.h"
+#include "engine/model/import/items.h"
 #include "engine/model/import/dlib_reader.h"
 #include "engine/model/import/import_internal.h"
 
@@ -55,7 +55,7 @@ static float raw_float(const uint8_t *raw, size_t i)
 
 static float *floats(struct builder *b, size_t n)
 {
-    float *p = arena_alloc(&b->arena, n, sizeof *p);
+    float *p = items_alloc(&b->arena, n, sizeof *p);
     if (!p && !b->r->rc) b->r->rc = err_set(b->r->err, ERR_NOMEM, "no memory for %zu weights", n);
     return p;
 }

@@ -148,7 +148,7 @@ static enum err layer_weights(struct nn_op *op, const struct torch_file *f, cons
     if (!rc) rc = weights(&b, f, l, "bias", bias, 1, used, a, err);
     if (rc) return rc;
     if (after_map) {
-        float *row = arena_alloc(a, in, sizeof *row);
+        float *row = items_alloc(a, in, sizeof *row);
         if (!row) return err_set(err, ERR_NOMEM, "%s: no memory for a row", l->name);
         permute_flatten(w, l, row);
     }

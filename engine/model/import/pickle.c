@@ -78,7 +78,7 @@ static uint64_t little(struct machine *m, size_t n)
 
 static void *take(struct machine *m, size_t n, size_t size)
 {
-    void *p = m->rc ? NULL : arena_alloc(m->arena, n, size);
+    void *p = m->rc ? NULL : items_alloc(m->arena, n, size);
     if (!p && !m->rc) m->rc = err_set(m->err, ERR_NOMEM, "pickle: no memory for %zu values", n);
     return p;
 }
@@ -508,7 +508,7 @@ enum err pickle_read(struct pickle_value **out, size_t *used, const uint8_t *dat
                      struct arena *a, struct err_info *err)
 {
     struct machine m = {.data = data, .len = len, .arena = a, .err = err};
-    m.stack = arena_alloc(a, PICKLE_STACK_MAX, sizeof *m.stack);
+    m.stack = items_alloc(a, PICKLE_STACK_MAX, sizeof *m.stack);
     if (!m.stack) return err_set(err, ERR_NOMEM, "no memory for a pickle's stack");
     for (;;) {
         const uint8_t *op = bytes(&m, 1);

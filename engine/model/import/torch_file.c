@@ -139,9 +139,9 @@ static enum err read_tensors(struct torch_file *out, struct reader *r,
         return err_set(err, ERR_MODEL, "%zu tensors, the limit is %d", dict->n / 2,
                        TORCH_TENSORS_MAX);
     out->n = dict->n / 2;
-    out->tensors = arena_alloc(r->arena, out->n, sizeof *out->tensors);
-    r->storages = arena_alloc(r->arena, TORCH_TENSORS_MAX, sizeof *r->storages);
-    r->storage_of = arena_alloc(r->arena, out->n, sizeof *r->storage_of);
+    out->tensors = items_alloc(r->arena, out->n, sizeof *out->tensors);
+    r->storages = items_alloc(r->arena, TORCH_TENSORS_MAX, sizeof *r->storages);
+    r->storage_of = items_alloc(r->arena, out->n, sizeof *r->storage_of);
     if (!out->tensors || !r->storages || !r->storage_of)
         return err_set(err, ERR_NOMEM, "no memory for %zu tensors", out->n);
     for (size_t i = 0; i < out->n; i++) {
@@ -328,7 +328,7 @@ const struct torch_tensor *torch_find(const struct torch_file *f, const char *na
 float *torch_values(const struct torch_tensor *t, struct arena *a)
 {
     size_t at[TORCH_MAX_DIMS] = {0}, from = t->offset;
-    float *out = arena_alloc(a, t->count, sizeof *out);
+    float *out = items_alloc(a, t->count, sizeof *out);
     for (size_t i = 0; out && i < t->count; i++) {
         memcpy(&out[i], t->storage + from * sizeof *out, sizeof *out);
         for (int d = t->ndim - 1; d >= 0; d--) { /* the next index, last dimension fastest */

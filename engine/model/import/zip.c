@@ -164,7 +164,7 @@ enum err zip_read(struct zip *out, const uint8_t *data, size_t len, struct arena
     enum err rc = read_end(&d, data, len, err);
     if (rc) return rc;
     size_t n = (size_t)d.members, left = (size_t)d.bytes;
-    struct zip_member *list = arena_alloc(a, n + 1, sizeof *list);
+    struct zip_member *list = items_alloc(a, n + 1, sizeof *list);
     const uint8_t *entry = data + d.at;
     if (!list) return err_set(err, ERR_NOMEM, "zip: no memory for %zu members", n);
     for (size_t i = 0; i < n; i++, entry += used, left -= used)

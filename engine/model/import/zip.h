@@ -5,7 +5,7 @@
 #define VISAVIS_ENGINE_MODEL_IMPORT_ZIP_H
 
 #include "engine/base/err.h"
-#include "engine/model/import/arena.h"
+#include "engine/model/import/items.h"
 
 #include <stddef.h>
 #include <stdint.h>
