@@ -36,7 +36,7 @@ def good(t, s):
         t.check("verify: a looser rate has a lower threshold",
                 loose.json["threshold"]["value"] < r.json["threshold"]["value"] and
                 loose.json["threshold"]["fmr"] == 0.1, loose)
-    t.answer("verify: fmr in the query", s.form(V, {"image1": a, "image2": b}, query={"fmr": "0.01"}), 200, "POST", V)
+    t.answer("verify: fmr in the query", s.form(V, {"image1": a, "image2": b}, query={"fmr": "0.05"}), 200, "POST", V)
     group = pictures.read("cast/bbt1.jpg")
     r = s.form(V, {"image1": group, "image2": group}, query={"face": "all"})
     if t.answer("verify: all", r, 200, "POST", V):
@@ -93,8 +93,11 @@ def faceless(t, s):
 def bad_pictures(t, s):
     grey = pictures.grey()
     for name, (data, codes) in pictures.bad().items():
-        t.answer(f"bad picture, form: {name}", s.form(D, {"image": data}), (400, 413, 415), "POST", D, codes,
-                 ("image",))
+        r = s.form(D, {"image": data})
+        if None in codes and r.status == 200:
+            t.check(f"bad picture, form: {name} does no harm", r.json["faces"] == [], r)
+            continue
+        t.answer(f"bad picture, form: {name}", r, (400, 413, 415), "POST", D, codes - {None}, ("image",))
         r = s.json(V, {"image1": b64(grey if not pictures.have_shared() else pictures.lfw("AJ_Cook")),
                        "image2": b64(data)})
         if data and pictures.have_shared():
@@ -170,7 +173,7 @@ def bad_json(t, s):
             ("a NUL character", b'{"image1":"\\u0000"}', "bad_json", ()),
             ("100,000 brackets", b"[" * 100000, "bad_json", ()),
             ("an array", [g, g], inv, ("object",)),
-            ("a string", "\"x\"", inv, ("object",)),
+            ("a string", "\"x\"", "bad_json", ("line 1",)),
             ("an unknown field", {"image1": g, "image2": g, "img": 1}, inv, ("img",)),
             ("the second image missing", {"image1": g}, inv, ("image2", "missing")),
             ("null for an image", {"image1": g, "image2": None}, inv, ("image2",)),
