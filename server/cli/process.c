@@ -77,13 +77,14 @@ enum err process_run(int *status, const struct process *p, struct err_info *err)
     int out[2] = {-1, -1}, report[2] = {-1, -1}, why = 0;
     enum err rc = ERR_OK;
 
+    if (asked_to_stop)
+        return err_set(err, ERR_TIMEOUT, "stopped"); /* by the signal that ended the last one */
     if ((p->out && pipe2(out, O_CLOEXEC)) || pipe2(report, O_CLOEXEC)) {
         rc = err_set(err, ERR_IO, "cannot make a pipe: %s", strerror(errno));
         goto done;
     }
     fflush(NULL);
     sigemptyset(&mine.sa_mask);
-    asked_to_stop = 0;
     sigaction(SIGINT, &mine, &old_int);
     sigaction(SIGTERM, &mine, &old_term);
     pid_t pid = fork();
