@@ -30,7 +30,7 @@ holds() {
     if python3 - "$work/out" "$2" >"$work/why" 2>&1 <<'PY'; then ok; else bad "$1" "$2 $(tail -n 1 "$work/why")"; fi
 import json, sys
 lines = [json.loads(l) for l in open(sys.argv[1])]
-sys.exit(0 if eval(sys.argv[2]) else 1)
+sys.exit(0 if eval('(' + sys.argv[2] + ')') else 1)
 PY
 }
 says() { # name, text: it is on standard error
