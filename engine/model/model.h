@@ -31,7 +31,7 @@ struct model_input {
     enum model_crop crop;
     float padding;      /* CROP_DLIB_CHIP: 0.25 (facts/default-models.md section 4) */
     float points[5][2]; /* CROP_SIMILARITY: where the five points go in the w x h chip */
-    char average[32];   /* which crops are averaged: "none", "mirror", "both-mirror", "crops16" */
+    char average[32];   /* which crops are averaged: the names of engine/face/crops.c */
     int dim;            /* embedders: length of the embedding */
 };
 
