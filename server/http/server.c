@@ -148,6 +148,8 @@ enum err http_start(struct http **out, struct http_address *address, const struc
         rc = err_set(err, ERR_IO, "cannot listen on %s", address->text);
         goto fail;
     }
+    h->listen_fd = address->fd;
+    *out = h; /* before the first request can come: handlers may use it */
     h->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
         0, NULL, NULL, exchange_access, h, MHD_OPTION_EXTERNAL_LOGGER, mhd_says, NULL,
@@ -157,12 +159,11 @@ enum err http_start(struct http **out, struct http_address *address, const struc
         exchange_completed, h, MHD_OPTION_NOTIFY_CONNECTION, exchange_connection, h,
         MHD_OPTION_END);
     if (!h->daemon) {
+        *out = NULL;
         rc = err_set(err, ERR_INTERNAL, "libmicrohttpd does not start on %s", address->text);
         goto fail;
     }
-    h->listen_fd = address->fd;
     address->fd = -1;
-    *out = h;
     return ERR_OK;
 fail:
     destroy(h);

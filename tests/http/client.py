@@ -13,6 +13,10 @@ import time
 import urllib.parse
 
 
+# Time-outs are long because a sanitizer's build needs a minute for what takes a release build 100 ms; where a time matters
+# it is measured.
+
+
 class Answer:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, {k.lower(): v for k, v in headers}, body
@@ -89,7 +93,7 @@ class Server:
                     return None
                 self.lines.wait(min(left, 0.2))
 
-    def request(self, method, path, body=None, headers=None, timeout=60, host="127.0.0.1"):
+    def request(self, method, path, body=None, headers=None, timeout=300, host="127.0.0.1"):
         """One request on a connection of its own."""
         c = http.client.HTTPConnection(host, self.port, timeout=timeout)
         try:
@@ -108,7 +112,7 @@ class Server:
         body = value if isinstance(value, (bytes, str)) else json.dumps(value)
         return self.request("POST", path, body, {"Content-Type": "application/json", **(headers or {})})
 
-    def socket(self, timeout=30):
+    def socket(self, timeout=300):
         s = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return s
@@ -126,7 +130,7 @@ class Server:
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
 
-    def stop(self, seconds=60):
+    def stop(self, seconds=300):
         """Exit status after SIGTERM; -9 when it had to be killed."""
         if self.process.poll() is None:
             self.terminate()

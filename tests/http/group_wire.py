@@ -72,7 +72,7 @@ def too_large(t, s):
             except BlockingIOError:
                 early = b""
             finally:
-                c.settimeout(30)
+                c.settimeout(300)
             if early:
                 break
     except OSError:
