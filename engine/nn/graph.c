@@ -170,7 +170,7 @@ static enum err check_finite(const struct nn_op *op, const float *v, size_t n, c
     return ERR_OK;
 }
 
-static enum err check_weights(const struct nn_op *op, bool finite, struct err_info *err)
+static enum err check_weights(const struct nn_op *op, struct err_info *err)
 {
     bool wants = op->kind == NN_CONV2D || op->kind == NN_DENSE || op->kind == NN_PRELU;
     if (wants && (!op->w || !op->w_count))
@@ -181,9 +181,7 @@ static enum err check_weights(const struct nn_op *op, bool finite, struct err_in
         (op->b && (op->kind == NN_PRELU || op->b_count != (size_t)op->out)))
         return err_set(err, ERR_MODEL, "%s (%s): expected %d biases or none, found %zu", op->name,
                        KIND_NAMES[op->kind], op->kind == NN_PRELU ? 0 : op->out, op->b_count);
-    if (!finite) return ERR_OK;
-    enum err rc = check_finite(op, op->w, op->w_count, "weight", err);
-    return rc ? rc : check_finite(op, op->b, op->b_count, "bias", err);
+    return ERR_OK;
 }
 
 static bool name_ok(const char name[NN_NAME_BYTES])
@@ -232,13 +230,19 @@ enum err nn_graph_check(const struct nn_graph *g, bool finite, struct err_info *
             return err_set(err, ERR_MODEL, "%s: unknown kind %d", op->name, (int)op->kind);
         if ((rc = check_inputs(op, i, err))) return rc;
         if ((rc = check_attributes(op, err))) return rc;
-        if ((rc = check_weights(op, finite, err))) return rc;
+        if ((rc = check_weights(op, err))) return rc;
     }
     if ((rc = check_outputs(g, err))) return rc;
     AUTO_FREE struct nn_shape *shapes = calloc((size_t)g->n_ops, sizeof *shapes);
     if (!shapes) return err_set(err, ERR_NOMEM, "no memory for %d shapes", g->n_ops);
     int side = g->in_h ? 0 : NOMINAL_SIDE;
-    return nn_graph_shapes(g, g->in_h + side, g->in_w + side, shapes, err);
+    if ((rc = nn_graph_shapes(g, g->in_h + side, g->in_w + side, shapes, err))) return rc;
+    for (int i = 0; finite && i < g->n_ops; i++) { /* last: now the counts are known to be right */
+        const struct nn_op *op = &g->ops[i];
+        if ((rc = check_finite(op, op->w, op->w_count, "weight", err))) return rc;
+        if ((rc = check_finite(op, op->b, op->b_count, "bias", err))) return rc;
+    }
+    return ERR_OK;
 }
 
 static enum err shape_err(const struct nn_op *op, struct nn_shape in, const char *what, size_t want,

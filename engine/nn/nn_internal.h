@@ -108,6 +108,9 @@ NODISCARD enum err nn__net_pack(const float **out, const struct nn_net *net, int
 void nn__ref_run(const struct nn__call *c);
 NODISCARD enum err nn__ref_lower(struct nn_plan *p, struct err_info *err);
 
+/* blas.c */
+NODISCARD enum err nn__blas_lower(struct nn_plan *p, struct err_info *err);
+
 /* fast.c */
 NODISCARD enum err nn__fast_lower(struct nn_plan *p, struct err_info *err);
 

@@ -11,7 +11,7 @@ enum { ROWS_MAX = 64 };
 static const char *const BACKEND_NAMES[NN_BACKEND_COUNT] = {"ref", "blas", "onednn"};
 
 typedef enum err lower_fn(struct nn_plan *p, struct err_info *err);
-static lower_fn *const LOWER[NN_BACKEND_COUNT] = {nn__ref_lower, nn__ref_lower, nn__fast_lower};
+static lower_fn *const LOWER[NN_BACKEND_COUNT] = {nn__ref_lower, nn__blas_lower, nn__fast_lower};
 
 const char *nn_backend_name(enum nn_backend b)
 {
