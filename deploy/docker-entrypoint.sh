@@ -5,7 +5,7 @@ set -eu
 if [ "${1:-serve}" = serve ]; then
     if [ -z "$(visavis key list)" ]; then
         echo "visavis: first start; the API key below is shown only now. Send it as: Authorization: Bearer KEY" >&2
-        visavis key create first
+        visavis key create --name first
     fi
 fi
 exec visavis "$@"
