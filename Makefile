@@ -98,17 +98,18 @@ $(foreach t,$(FUZZ),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(call obj,tests/fuzz
 
 # The corpora are replayed under asan whatever the variant: foreign bytes are where a read too far hides.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+parallel = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 tests-built: $(UNIT:%.c=$(O)/%) all
 fuzz-built: $(FUZZ:%.c=$(O)/%)
 test: deps
 	@echo "make test: building ($(BUILD)), and the fuzz targets (asan)"
-	@$(MAKE) --no-print-directory -j$(JOBS) tests-built
-	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=asan fuzz-built
+	@$(MAKE) --no-print-directory $(parallel) tests-built
+	@$(MAKE) --no-print-directory $(parallel) BUILD=asan fuzz-built
 	@tests/run.sh $(O) build/asan
 run:
 	@deploy/install-deps.sh run
 	@echo "make run: building"
-	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@$(MAKE) --no-print-directory $(parallel) all
 	@$(O)/visavis model fetch --if-missing
 	@exec $(O)/visavis serve
 deps:

@@ -28,7 +28,9 @@ trap 'rm -rf "$work"' EXIT
 log=$work/log
 
 wanted() { [[ -z $only || $1 == *"$only"* ]]; }
-line() { printf '%-44s %s\n' "$1" "$2"; }
+# How long it took is part of the line where that is worth knowing.
+started=0
+line() { printf '%-44s %s%s\n' "$1" "$2" "$([ $((SECONDS - started)) -lt 10 ] || echo ", $((SECONDS - started)) s")"; }
 bad() { # name, what happened: shows the output that led there
     failed=$((failed + 1))
     line "$1" "FAILED: $2"
@@ -73,6 +75,7 @@ END                   { print run + 0, ok + 0, skipped + 0, closed + 0; printf "
 cmocka() { # binary
     local name=${1#"$build"/} rc run ok skip closed reasons lost
     wanted "$name" || return 0
+    started=$SECONDS
     timeout -k 10 "$LIMIT_S" "$1" >"$log" 2>&1 </dev/null
     rc=$?
     { read -r run ok skip closed && reasons=$(cat); } < <(awk "$AWK_CMOCKA" "$log")
@@ -89,6 +92,7 @@ cmocka() { # binary
 replay() { # fuzz target
     local t=${1##*/fuzz_} rc corpus=()
     wanted "fuzz/fuzz_$t" || return 0
+    started=$SECONDS
     mapfile -t corpus < <(find "tests/fuzz/corpus/$t" -type f 2>/dev/null | sort)
     : >"$log"
     if [ ${#corpus[@]} -eq 0 ]; then
@@ -109,6 +113,7 @@ suite() { # name, command...: a suite that ends with "N passed, N failed[, N ski
     local name=$1 rc p f s closing
     shift
     wanted "$name" || return 0
+    started=$SECONDS
     timeout -k 10 "$LIMIT_S" "$@" >"$log" 2>&1 </dev/null
     rc=$?
     closing=$(grep -E '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$log" | tail -n 1)
