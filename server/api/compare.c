@@ -145,16 +145,19 @@ static json_t *answer(const struct compare_model *m, const struct calibration *c
                       const struct analysis *a, const struct analysis *b, bool all,
                       const struct cut *cut, const struct pairing *p, size_t n)
 {
-    json_t *root = verdict(&p[0], cut, cal);
-    json_t *head = json_pack(
-        "{s:b, s:s, s:{s:f, s:f, s:s}, s:s, s:s?, s:[o, o], s:[i, i], s:o}", "verified",
-        p[0].similarity >= cut->value, "metric", "cosine", "threshold", "value", (double)cut->value,
-        "fmr", cut->fmr, "source", cut->source, "model", m->name, "precision", m->precision,
-        "faces", all ? bare_faces(a) : bare_face(a, 0), all ? bare_faces(b) : bare_face(b, 0),
-        "pair", p[0].i, p[0].j, "took_ms", both_took(&a->took, &b->took));
-    bool ok = root && head && !json_object_update(root, head);
+    json_t *root = json_pack("{s:b}", "verified", p[0].similarity >= cut->value);
+    json_t *best = verdict(&p[0], cut, cal);
+    json_t *rest =
+        json_pack("{s:s, s:{s:f, s:f, s:s}, s:s, s:s?, s:[o, o], s:[i, i], s:o}", "metric",
+                  "cosine", "threshold", "value", (double)cut->value, "fmr", cut->fmr, "source",
+                  cut->source, "model", m->name, "precision", m->precision, "faces",
+                  all ? bare_faces(a) : bare_face(a, 0), all ? bare_faces(b) : bare_face(b, 0),
+                  "pair", p[0].i, p[0].j, "took_ms", both_took(&a->took, &b->took));
+    bool ok =
+        root && best && rest && !json_object_update(root, best) && !json_object_update(root, rest);
 
-    json_decref(head);
+    json_decref(best);
+    json_decref(rest);
     ok = ok && (!all || add_matrix(root, p, n, a, b, cut, cal));
     if (ok) return root;
     json_decref(root);
