@@ -7,7 +7,7 @@
 #include "engine/base/mem.h"
 #include "server/cli/eval.h"
 
-enum { TAIL_PAIRS = 200000, HALF_RATES = 5 };
+enum { TAIL_PAIRS = 200000, HALF_RATES = 5, SPLITS = 10 };
 static const double Z95 = 1.959963984540054;
 
 /* The rows that are compared: pictures with a face that are not left out, or half of the people. */
@@ -25,18 +25,19 @@ static void rows_release(struct rows *r)
     free(r->picture);
 }
 
-/* Which half a person belongs to: a bit of the name's hash (FNV-1a, 64 bits), so that it is the
- * same everywhere and does not depend on who else is there. People under two names go together. */
-static int half_of(const char *name)
+/* Which half of a split a person belongs to: a bit of the name's hash (FNV-1a, 64 bits), so that it
+ * is the same everywhere and does not depend on who else is there. People under two names go
+ * together. */
+static int half_of(const char *name, int split)
 {
     uint64_t h = 14695981039346656037u;
     for (; *name; name++) h = (h ^ (uint8_t)*name) * 1099511628211u;
-    return (int)(h >> 40 & 1);
+    return (int)(h >> (40 + split) & 1);
 }
 
-/* half -1: everyone. */
+/* split -1: everyone. */
 static enum err rows_take(struct rows *r, const struct eval_set *set, const struct eval_exclude *x,
-                          int half, struct err_info *err)
+                          int split, int half, struct err_info *err)
 {
     const size_t dim = (size_t)set->dim, n = set->names.n;
     bool *seen AUTO_FREE = calloc(set->people.n + 1, sizeof *seen);
@@ -54,7 +55,7 @@ static enum err rows_take(struct rows *r, const struct eval_set *set, const stru
     for (size_t i = 0; i < n; i++) {
         const uint32_t person = set->images[i].person, group = x->group ? x->group[person] : person;
         if (!set->images[i].found || (x->left_out && x->left_out[i])) continue;
-        if (half >= 0 && half_of(set->people.name[group]) != half) continue;
+        if (split >= 0 && half_of(set->people.name[group], split) != half) continue;
         memcpy(r->x + r->n * dim, set->x + i * dim, dim * sizeof *r->x);
         r->person[r->n] = person;
         r->group[r->n] = group;
@@ -107,10 +108,17 @@ static int half_cuts(float cuts[HALF_RATES], double rates[HALF_RATES], const str
     return n;
 }
 
+/* What came out for a rate, over all splits and both directions. */
+struct half_rate {
+    double rate, low, high;  /* sums of where it should lie */
+    double least, sum, most; /* observed */
+    int checks, inside;
+};
+
 /* Calibrates on one half, looks at the other. Where the other half's rate should lie: around the
- * stated one, by the standard errors of both halves. */
-static enum err one_half(json_t **out, const struct rows *own, const struct rows *other, int dim,
-                         struct err_info *err)
+ * stated one, by the standard errors of both halves (people are clusters: match_pairs_rates). */
+static enum err one_half(struct half_rate all[HALF_RATES], const struct rows *own,
+                         const struct rows *other, int dim, struct err_info *err)
 {
     struct match_rate here[HALF_RATES], there[HALF_RATES];
     struct match_pairs *pairs = NULL;
@@ -130,43 +138,63 @@ static enum err one_half(json_t **out, const struct rows *own, const struct rows
                                err);
     match_pairs_free(pairs);
     roc_free(roc);
-    if (rc) return rc;
-    json_t *list = json_array();
-    for (int k = 0; k < n; k++) {
-        const double spread = Z95 * hypot(here[k].log_sd, there[k].log_sd);
+    for (int k = 0; !rc && k < n; k++) {
+        const double spread = Z95 * hypot(here[k].log_sd, there[k].log_sd), seen = there[k].fmr;
         const double low = rates[k] * exp(-spread), high = rates[k] * exp(spread);
-        json_array_append_new(list, json_pack("{s:f, s:f, s:f, s:[f, f], s:[f, f], s:b}", "fmr",
-                                              rates[k], "threshold", (double)cuts[k], "observed",
-                                              there[k].fmr, "observed_ci", there[k].ci[0],
-                                              there[k].ci[1], "expected", low, high, "inside",
-                                              there[k].fmr >= low && there[k].fmr <= high));
+        struct half_rate *a = &all[k];
+        a->rate = rates[k];
+        a->low += low;
+        a->high += high;
+        a->least = a->checks && a->least < seen ? a->least : seen;
+        a->most = a->most > seen ? a->most : seen;
+        a->sum += seen;
+        a->checks++;
+        a->inside += seen >= low && seen <= high;
     }
-    *out = json_pack("{s:I, s:I, s:I, s:I, s:o}", "calibrated_on_people", (json_int_t)own->people,
-                     "calibrated_on_pictures", (json_int_t)own->n, "people",
-                     (json_int_t)other->people, "pictures", (json_int_t)other->n, "rates", list);
-    return *out ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for the answer");
+    return rc;
 }
 
-static enum err split_half(json_t **out, const struct eval_set *set, const struct eval_exclude *x,
-                           struct err_info *err)
+static enum err one_split(struct half_rate all[HALF_RATES], const struct eval_set *set,
+                          const struct eval_exclude *x, int split, struct err_info *err)
 {
     struct rows half[2];
-    json_t *first = NULL, *second = NULL;
     enum err rc;
 
-    if ((rc = rows_take(&half[0], set, x, 0, err))) return rc;
-    if ((rc = rows_take(&half[1], set, x, 1, err))) {
+    if ((rc = rows_take(&half[0], set, x, split, 0, err))) return rc;
+    if ((rc = rows_take(&half[1], set, x, split, 1, err))) {
         rows_release(&half[0]);
         return rc;
     }
-    rc = one_half(&first, &half[0], &half[1], set->dim, err);
-    if (!rc) rc = one_half(&second, &half[1], &half[0], set->dim, err);
+    rc = one_half(all, &half[0], &half[1], set->dim, err);
+    if (!rc) rc = one_half(all, &half[1], &half[0], set->dim, err);
     rows_release(&half[0]);
     rows_release(&half[1]);
-    if (!rc && !(*out = json_pack("[O, O]", first, second)))
-        rc = err_set(err, ERR_NOMEM, "no memory for the answer");
-    json_decref(first);
-    json_decref(second);
+    return rc;
+}
+
+/* One split may put most people of a kind on one side; several tell how good the intervals are. */
+static enum err split_half(json_t **out, const struct eval_set *set, const struct eval_exclude *x,
+                           struct err_info *err)
+{
+    struct half_rate all[HALF_RATES] = {0};
+    json_t *list = json_array();
+    int checks = 0, inside = 0;
+    enum err rc = ERR_OK;
+
+    for (int split = 0; !rc && split < SPLITS; split++) rc = one_split(all, set, x, split, err);
+    for (int k = 0; !rc && k < HALF_RATES && all[k].checks; k++) {
+        const struct half_rate *a = &all[k];
+        checks += a->checks;
+        inside += a->inside;
+        json_array_append_new(list, json_pack("{s:f, s:i, s:i, s:f, s:f, s:f, s:[f, f]}", "fmr",
+                                              a->rate, "checks", a->checks, "inside", a->inside,
+                                              "observed_mean", a->sum / a->checks, "observed_least",
+                                              a->least, "observed_most", a->most, "expected",
+                                              a->low / a->checks, a->high / a->checks));
+    }
+    *out = json_pack("{s:i, s:i, s:i, s:o}", "splits", SPLITS, "checks", checks, "inside", inside,
+                     "rates", list);
+    if (!rc && !*out) rc = err_set(err, ERR_NOMEM, "no memory for the answer");
     return rc;
 }
 
@@ -187,7 +215,7 @@ static enum err measure(struct eval_all *a, const struct eval_set *set,
     json_t *halves = NULL;
     enum err rc;
 
-    if ((rc = rows_take(&r, set, x, -1, err))) return rc;
+    if ((rc = rows_take(&r, set, x, -1, 0, err))) return rc;
     rc = match_pairs_new(&a->pairs, r.x, r.n, set->dim, r.person, r.group, TAIL_PAIRS, err);
     if (!rc) rc = roc_new_pairs(&a->roc, a->pairs, err);
     if (!rc) {
