@@ -124,9 +124,9 @@ bench-peers: all
 	@tests/peers/run.sh $(O)
 test-fresh:
 	@tests/fresh.sh
-fuzz:
+fuzz: $(filter $(O)/gen/%,$(SERVER))
 	@mkdir -p build/fuzz build/fuzz/corpus-$(T)
-	clang -I. -D_GNU_SOURCE -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined $(ENGINE) $(filter-out %/main.c,$(IMPORT)) tests/fuzz/fuzz_$(T).c -o build/fuzz/fuzz_$(T) -Wl,-rpath,$(BLASDIR) $(ldlibs)
+	clang -I. -D_GNU_SOURCE -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined $(ENGINE) $(filter-out %/main.c,$(IMPORT)) $(SERVER) tests/fuzz/fuzz_$(T).c -o build/fuzz/fuzz_$(T) -Wl,-rpath,$(BLASDIR) $(ldlibs)
 	build/fuzz/fuzz_$(T) -max_total_time=$(or $(SECS),60) build/fuzz/corpus-$(T) tests/fuzz/corpus/$(T)
 
 # The arrow is one way: server -> engine -> engine/base. Inside server only the public headers of engine/ and engine/base are seen.
