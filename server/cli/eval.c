@@ -281,6 +281,9 @@ static enum err measure_pairs(struct eval *v, struct err_info *err)
                   a.ci[0], a.ci[1], "threshold", (double)a.threshold, "threshold_from", a.from,
                   "lost_pairs", (json_int_t)s->n_lost, "lost_images", lost_names(&v->set));
     if (v->pairs.folds > 1) json_object_set_new(v->answer, "accuracy_sd", json_real(a.sd));
+    if (v->tune_file)
+        json_object_set_new(v->answer, "tune_lost_pairs",
+                            json_integer((json_int_t)v->tune_scores.n_lost));
     const bool ok = v->answer && rest && !json_object_update(v->answer, rest);
     json_decref(rest);
     return ok ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for the answer");
