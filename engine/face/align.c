@@ -142,17 +142,21 @@ static void sample(uint8_t *chip, int side, const struct view *v, const double r
 {
     double cx = (r[0] + r[2]) / 2, cy = (r[1] + r[3]) / 2, mid = (side - 1) / 2.0;
     double step = (r[2] - r[0]) / (side - 1), a = cos(angle) * step, b = sin(angle) * step;
+    const double right = v->w - 1, bottom = v->h - 1; /* first column and row without a next one */
 
     for (int j = 0; j < side; j++) {
         for (int i = 0; i < side; i++, chip += 3) {
             double x = cx + a * (i - mid) - b * (j - mid), y = cy + b * (i - mid) + a * (j - mid);
-            double left = floor(x), top = floor(y);
-            if (!(left >= 0 && top >= 0 && left + 1 < v->w && top + 1 < v->h)) {
+            /* Truncation is floor where it matters: below 0 there is no neighbour. (floor() is a
+             * call.) */
+            if (!(x >= 0 && y >= 0 && x < right && y < bottom)) {
                 chip[0] = chip[1] = chip[2] = 0;
                 continue;
             }
+            int left = (int)x, top = (int)y;
             const uint8_t *p = v->rgb + (size_t)top * v->stride + 3 * (size_t)left;
-            for (int c = 0; c < 3; c++) chip[c] = between(p + c, v->stride, x - left, y - top);
+            double fx = x - left, fy = y - top;
+            for (int c = 0; c < 3; c++) chip[c] = between(p + c, v->stride, fx, fy);
         }
     }
 }

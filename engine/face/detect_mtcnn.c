@@ -29,9 +29,9 @@ enum {
 };
 
 /* Cells at an odd level's edge are computed again, cut exactly, when the sheet gives them at least
- * this share of the threshold. What the uncut pool changes: at most 0.11 in 165,000 edge cells of
- * View 1. */
-static const float EDGE_SHARE = 0.5f;
+ * this share of the threshold (0.03 of 0.6). In 225 pictures 63,632 cells lie there; 413 reach 0.6
+ * when cut exactly, and of these the least has 0.11 on the sheet. 15 % are computed again. */
+static const float EDGE_SHARE = 0.05f;
 
 /* An exact edge cell sees one pixel less across (0), down (1) or both (2). */
 static const int edge_w[EDGE_KINDS] = {MTCNN_CELL - 1, MTCNN_CELL, MTCNN_CELL - 1};

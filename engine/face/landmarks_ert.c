@@ -155,10 +155,11 @@ static void mean_to_shape(const struct ert *e, const float *shape, float *out_a,
 /* Grey, (R + G + B) / 3 in integers, at a point given in pixels; 0 outside the picture. */
 static float grey_at(const struct image *im, double x, double y)
 {
-    x = floor(x + 0.5);
-    y = floor(y + 0.5);
+    /* floor(x + 0.5) by truncation, which is the same from 0 on. */
+    x += 0.5;
+    y += 0.5;
     if (!(x >= 0 && y >= 0 && x < im->w && y < im->h)) return 0;
-    const uint8_t *p = im->rgb + 3 * ((size_t)y * (size_t)im->w + (size_t)x);
+    const uint8_t *p = im->rgb + 3 * ((size_t)(int)y * (size_t)im->w + (size_t)(int)x);
     return (float)((p[0] + p[1] + p[2]) / 3);
 }
 

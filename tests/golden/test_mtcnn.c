@@ -276,7 +276,12 @@ static void test_pictures(void **state)
         struct detection *faces = NULL;
         struct image im = IMAGE_INIT;
         int n = 0;
+        if (!THOROUGH && json_array_size(json_object_get(p, "faces")) > 3) continue;
         if (!golden_picture(&im, p)) continue;
+        if (!THOROUGH && im.w * im.h > 100000) {
+            image_release(&im);
+            continue;
+        }
         if (mtcnn_detect(&faces, &n, &d.nets, &d.runner, &im, &o, NULL, &err))
             fail_msg("%s: %s", path, err.message);
         wrong += !check_faces(path, faces, n, json_object_get(p, "faces"));
