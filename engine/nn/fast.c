@@ -117,6 +117,14 @@ static void absorb_act(struct fuse *f, struct nn__fused *s)
     f->absorbed[by] = true;
 }
 
+static void absorb_pool(struct fuse *f, struct nn__fused *s)
+{
+    int by = sole_reader(f, s->out);
+    if (by < 0 || !nn__conv_takes_pool(f->p, s->op, &f->g->ops[by])) return;
+    s->pool = s->out = by;
+    f->absorbed[by] = true;
+}
+
 /* The value that an operand of a sum can be read from: through a pad of zeros after it. */
 static int unpadded(struct fuse *f, int v, int reader)
 {
@@ -149,10 +157,11 @@ static void absorb_sum(struct fuse *f, struct nn__fused *s)
 static void decide(struct fuse *f, int i)
 {
     const struct nn_op *op = &f->g->ops[i];
-    struct nn__fused s = {i, source(f->g, i, 0), NN__NONE, NN__NONE, i};
+    struct nn__fused s = {i, source(f->g, i, 0), NN__NONE, NN__NONE, NN__NONE, i};
     if (op->kind == NN_CONV2D || op->kind == NN_DENSE) {
         if (op->kind == NN_DENSE || nn__conv_is_product(op)) absorb_sum(f, &s);
         absorb_act(f, &s);
+        absorb_pool(f, &s);
     } else if (op->kind == NN_ADD || op->kind == NN_MUL) {
         s.plus = op->in[1];
         if (op->kind == NN_ADD && same_shape(f->p, op->in[0], op->in[1])) {

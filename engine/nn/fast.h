@@ -2,7 +2,8 @@
  *
  * Values are [n][h][w][pitch] (simd.h). Fusions, all decided by the graph alone: convolution or
  * dense layer, then a sum with another value (zero-padded below, to the right or in its last
- * channels: the pad is read past, never made), then an activation; sum and activation; flatten and
+ * channels: the pad is read past, never made), then an activation, then a max_pool;
+ * sum and activation; flatten and
  * dense layer; dead ops. */
 #ifndef VISAVIS_ENGINE_NN_FAST_H
 #define VISAVIS_ENGINE_NN_FAST_H
@@ -15,6 +16,7 @@ struct nn__fused {
     int in;   /* value it reads */
     int plus; /* second value added, or NN__NONE */
     int act;  /* op of the activation, or NN__NONE */
+    int pool; /* op of the max_pool after it, or NN__NONE */
     int out;  /* op whose result it leaves */
 };
 enum { NN__NONE = -2 };
@@ -37,6 +39,8 @@ size_t nn__fast_pixel(const struct nn__lowering *l, int value);
 
 /* fast_conv.c */
 bool nn__conv_is_product(const struct nn_op *op);
+/* Whether a max_pool can be computed with it, row by row: the direct product, nothing padded. */
+bool nn__conv_takes_pool(const struct nn_plan *p, int conv, const struct nn_op *pool);
 NODISCARD enum err nn__fast_conv(struct nn__lowering *l, const struct nn__fused *f,
                                  struct err_info *err);
 NODISCARD enum err nn__fast_act(struct nn__act *out, const struct nn_plan *p, int op, int channels,

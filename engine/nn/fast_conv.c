@@ -17,7 +17,10 @@ enum pack_kind {
     PACK_DEPTHWISE,
 };
 
+/* What a thread keeps in its second cache (512 KiB or more): Winograd's tiles, rows between a
+ * convolution and its pool. */
 enum { TILE_FLOATS = 96 * 1024, TILES_MAX = 96, TILES_UNIT = 12 };
+enum { POOL_FLOATS = 24 * 1024, POOL_KERNEL_MAX = 8 };
 
 struct pack {
     const struct nn_op *op;
@@ -98,7 +101,7 @@ static float *make_wino(const void *arg)
     static const double G2[4][3] = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
     const struct pack *k = arg;
     const double(*G)[3] = k->m == 4 ? G4 : G2;
-    int side = k->m + 2, oc = (int)nn__pitch(k->channels), ic = (int)k->pixel;
+    int side = k->m + 2, oc = (int)nn__pitch(k->channels), ic = k->in.c;
     size_t points = (size_t)side * side, each = (size_t)ic * oc;
     float *out = mem_aligned(points * each, sizeof *out);
     if (!out) return NULL;
@@ -184,6 +187,7 @@ struct layer {
     int pixels; /* of the output, all images */
     int chunk_pixels, chunk_channels;
     int tiles, tiles_at_once;
+    int pool_rows;                   /* of the max_pool computed at once */
     bool together;                   /* Winograd: all threads on the same few tiles */
     size_t scratch_floats, v_floats; /* of one thread */
     float *scratch;
@@ -215,6 +219,35 @@ static void run_conv(struct nn_plan *p, const struct nn__step *s)
     int down = (l.pixels + l.chunk_pixels - 1) / l.chunk_pixels;
     int across = (l.conv.oc + l.chunk_channels - 1) / l.chunk_channels;
     nn__pool_run(p->pool, conv_chunk, &l, down * across);
+}
+
+/* Rows of the convolution for `pool_rows` rows of the pool, in this thread's scratch while they are
+ * in the cache. */
+static void pool_chunk(void *arg, int chunk, int thread)
+{
+    const struct layer *l = arg;
+    int down = (l->window.oh + l->pool_rows - 1) / l->pool_rows;
+    int n = chunk / down, row = chunk % down * l->pool_rows, rows = l->window.oh - row;
+    if (rows > l->pool_rows) rows = l->pool_rows;
+    int first = row * l->window.sh, count = (rows - 1) * l->window.sh + l->window.kh;
+    if (first + count > l->conv.oh) count = l->conv.oh - first;
+    struct nn__conv c = l->conv;
+    struct nn__window w = l->window;
+    c.out = l->scratch + (size_t)thread * l->scratch_floats;
+    c.out_first = (n * c.oh + first) * c.ow;
+    l->simd->conv(&c, c.out_first, count * c.ow, 0, c.oc);
+    w.in = c.out;
+    w.ih = count;
+    w.out += (size_t)(n * w.oh + row) * w.ow * w.c;
+    l->simd->max_pool(&w, 0, rows);
+}
+
+static void run_conv_pool(struct nn_plan *p, const struct nn__step *s)
+{
+    struct layer l = *(const struct layer *)s->data;
+    bind(p, s, &l);
+    int down = (l.window.oh + l.pool_rows - 1) / l.pool_rows;
+    nn__pool_run(p->pool, pool_chunk, &l, p->n * down);
 }
 
 static void wino_chunk(void *arg, int chunk, int thread)
@@ -305,6 +338,38 @@ static void cut_conv(struct layer *l, const struct nn_plan *p)
     if (l->conv.oc % wide == 0) l->chunk_channels = wide;
 }
 
+bool nn__conv_takes_pool(const struct nn_plan *p, int conv, const struct nn_op *pool)
+{
+    const struct nn_op *op = &p->net->graph->ops[conv];
+    if (pool->kind != NN_MAX_POOL || op->kind != NN_CONV2D || !nn__conv_is_product(op))
+        return false;
+    if (pool->pad[0] || pool->pad[1] || pool->kernel[0] > POOL_KERNEL_MAX) return false;
+    return !choose_wino(op, nn__shape(p, op->in[0]), p->shapes[conv]);
+}
+
+static void setup_pool(struct layer *l, const struct nn_plan *p, const struct nn_op *op,
+                       struct nn_shape out, struct nn__step *s)
+{
+    const struct nn__conv *c = &l->conv;
+    l->window = (struct nn__window){.iw = c->ow,
+                                    .oh = out.h,
+                                    .ow = out.w,
+                                    .c = c->oc,
+                                    .kh = op->kernel[0],
+                                    .kw = op->kernel[1],
+                                    .sh = op->stride[0],
+                                    .sw = op->stride[1],
+                                    .dilation = 1};
+    size_t row = (size_t)c->ow * c->oc;
+    int rows = (int)(POOL_FLOATS / (row * (size_t)op->stride[0]));
+    l->pool_rows = rows < 2 ? 2 : rows < out.h ? rows : out.h;
+    size_t conv_rows = (size_t)(l->pool_rows - 1) * op->stride[0] + op->kernel[0];
+    l->scratch_floats = row * conv_rows;
+    s->scratch = sizeof(float) * l->scratch_floats * (size_t)p->threads;
+    s->run = run_conv_pool;
+    s->kernel = "direct+max_pool";
+}
+
 static enum err setup_wino(struct layer *l, struct nn_plan *p, const struct pack *k, int op, int m,
                            struct nn__step *s, struct err_info *err)
 {
@@ -312,6 +377,7 @@ static enum err setup_wino(struct layer *l, struct nn_plan *p, const struct pack
     struct nn__wino *w = &l->wino;
     *w = (struct nn__wino){.m = m,
                            .ic = (int)k->pixel,
+                           .run = k->in.c,
                            .oc = c->oc,
                            .ih = c->ih,
                            .iw = c->iw,
@@ -367,8 +433,10 @@ static bool setup_geometry(struct layer *l, const struct nn__lowering *low,
     c->ih = in.h, c->iw = in.w;
     c->oh = out.h, c->ow = out.w, c->oc = (int)nn__pitch(out.c);
     if (op->kind == NN_DENSE) {
-        c->ih = c->iw = c->kh = c->kx = c->sh = c->sw = c->dilation = 1;
+        c->ih = c->oh = c->kh = c->kx = c->sh = c->sw = c->dilation = 1;
+        c->iw = c->ow = low->p->n; /* the rows are the pixels of one line */
         c->run = (int)c->image;
+        c->pixel = c->image;
         return false;
     }
     bool merged =
@@ -379,6 +447,11 @@ static bool setup_geometry(struct layer *l, const struct nn__lowering *low,
     c->sh = op->stride[0], c->sw = op->stride[1];
     c->pt = bordered ? 0 : op->pad[0], c->pl = bordered ? 0 : op->pad[1];
     c->dilation = op->dilation;
+    if (c->kh * op->kernel[1] * c->sh * c->sw == 1 && !c->pt && !c->pl && f->plus == NN__NONE &&
+        in.h == out.h && in.w == out.w) { /* 1x1: all pixels of all images in one line */
+        c->ih = c->oh = 1;
+        c->iw = c->ow = low->p->n * in.h * in.w;
+    }
     return merged;
 }
 
@@ -409,6 +482,7 @@ enum err nn__fast_conv(struct nn__lowering *low, const struct nn__fused *f, stru
     l->pixels = p->n * out.h * out.w;
     bool merged = setup_geometry(l, low, f);
     if (f->plus != NN__NONE) setup_plus(&l->conv.plus, low, f->plus);
+    if (op->kind == NN_DENSE) l->conv.plus.w = p->n;
     enum err rc = nn__fast_act(&l->conv.act, p, f->act, out.c, err);
     if (!rc) rc = nn__net_pack(&l->conv.b, p->net, f->op, PACK_BIAS, 0, 0, make_bias, &k, err);
     int m = op->kind == NN_CONV2D && k.pixel % NN__LANES == 0 ? choose_wino(op, in, out) : 0;
@@ -419,6 +493,7 @@ enum err nn__fast_conv(struct nn__lowering *low, const struct nn__fused *f, stru
         s.run = run_conv;
         s.kernel = op->kind == NN_DENSE ? "dense" : "direct";
         cut_conv(l, p);
+        if (f->pool >= 0) setup_pool(l, p, &p->net->graph->ops[f->pool], p->shapes[f->pool], &s);
         rc = nn__net_pack(&l->conv.zeros, p->net, f->op, PACK_ZEROS, 0, 0, make_zeros, &k, err);
         if (!rc && merged)
             rc = nn__net_pack(&l->conv.w, p->net, f->op, PACK_MERGED, 0, 0, make_merged, &k, err);

@@ -53,7 +53,8 @@ struct nn__conv {
     const float *zeros;
     struct nn__act act;
     struct nn__plus plus;
-    float *out; /* [pixels][oc] */
+    float *out; /* [pixels][oc], from pixel out_first on */
+    int out_first;
 };
 
 /* 3x3 convolutions of stride 1 by Winograd's F(m x m, 3x3), m 2 or 4 (Lavin and Gray 2015): tiles
@@ -62,6 +63,7 @@ struct nn__conv {
  * [point][panel][ic][channel of the panel]. */
 struct nn__wino {
     int m, ic, oc; /* ic, oc: pitches */
+    int run;       /* input channels that are not padding: what w holds */
     const float *in;
     int ih, iw, pt, pl, oh, ow, tiles_y, tiles_x;
     const float *w, *b;

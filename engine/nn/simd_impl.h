@@ -87,8 +87,9 @@ ROW(PRODUCT, 1)
 PRODUCT(7, 1)
 PRODUCT(8, 1)
 PRODUCT(9, 1)
-PRODUCT(10, 1) PRODUCT(11, 1) PRODUCT(12, 1) ROW(PRODUCT, 2) PRODUCT(7, 2) PRODUCT(8, 2)
-    PRODUCT(9, 2) PRODUCT(10, 2) ROW(PRODUCT, 3) PRODUCT(7, 3) PRODUCT(8, 3) ROW(PRODUCT, 4)
+PRODUCT(10, 1)
+PRODUCT(11, 1) PRODUCT(12, 1) ROW(PRODUCT, 2) PRODUCT(7, 2) PRODUCT(8, 2) PRODUCT(9, 2)
+    PRODUCT(10, 2) ROW(PRODUCT, 3) PRODUCT(7, 3) PRODUCT(8, 3) ROW(PRODUCT, 4)
 #define P(mr, nv) [mr] = product_##mr##_##nv,
         static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
             [1] = {ROW(P, 1) P(7, 1) P(8, 1) P(9, 1) P(10, 1) P(11, 1) P(12, 1)},
@@ -109,7 +110,8 @@ PRODUCT(1, 2)
 PRODUCT(2, 2)
 PRODUCT(3, 2)
 PRODUCT(4, 2)
-PRODUCT(5, 2) PRODUCT(6, 2) static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
+PRODUCT(5, 2)
+PRODUCT(6, 2) static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
     [2] = {NULL, product_1_2, product_2_2, product_3_2, product_4_2, product_5_2, product_6_2},
 };
 static const int BLOCK[PANEL_MAX + 1] = {0, 0, 6};
@@ -154,25 +156,51 @@ INLINE void pixel_next(struct pixel *p, int h, int w)
     p->n++;
 }
 
-/* Where the taps of pixel p start, into column i of in[taps][mr]. off: of each tap from the first,
- * in floats. */
-static void point_taps(const struct nn__conv *c, const ptrdiff_t *off, struct pixel p, int taps,
-                       int mr, const float **in)
+struct taps {
+    int count;
+    ptrdiff_t off[NN__TAPS_MAX]; /* of each from the first, in floats */
+    ptrdiff_t step;              /* from one output pixel of a row to the next */
+};
+
+static void find_taps(struct taps *t, const struct nn__conv *c)
+{
+    t->count = c->kh * c->kx;
+    t->step = (ptrdiff_t)c->sw * (ptrdiff_t)c->pixel;
+    for (int y = 0, i = 0; y < c->kh; y++)
+        for (int x = 0; x < c->kx; x++, i++)
+            t->off[i] = (ptrdiff_t)y * c->dilation * (ptrdiff_t)c->row +
+                        (ptrdiff_t)x * c->dilation * (ptrdiff_t)c->pixel;
+}
+
+/* Where the taps of pixel p start, into column i of in[taps][mr]. */
+static void point_one(const struct nn__conv *c, const struct taps *k, struct pixel p, int mr,
+                      const float **in)
 {
     int y0 = p.y * c->sh - c->pt, x0 = p.x * c->sw - c->pl;
     ptrdiff_t at = (ptrdiff_t)(p.n * c->image) + (ptrdiff_t)y0 * (ptrdiff_t)c->row +
                    (ptrdiff_t)x0 * (ptrdiff_t)c->pixel;
-    if (y0 >= 0 && x0 >= 0 && y0 + (c->kh - 1) * c->dilation < c->ih &&
-        x0 + (c->kx - 1) * c->dilation < c->iw) {
-        const float *first = c->in + at;
-        for (int t = 0; t < taps; t++) in[t * mr] = first + off[t];
-        return;
-    }
-    for (int t = 0; t < taps; t++) {
+    for (int t = 0; t < k->count; t++) {
         int y = y0 + t / c->kx * c->dilation, x = x0 + t % c->kx * c->dilation;
         bool there = y >= 0 && y < c->ih && x >= 0 && x < c->iw;
-        in[t * mr] = there ? c->in + (at + off[t]) : c->zeros;
+        in[t * mr] = there ? c->in + (at + k->off[t]) : c->zeros;
     }
+}
+
+/* The same for mr pixels from *p on, which is moved past them. */
+INLINE void point_all(const struct nn__conv *c, const struct taps *k, struct pixel *p, int mr,
+                      const float **in)
+{
+    int y0 = p->y * c->sh - c->pt, x0 = p->x * c->sw - c->pl;
+    if (p->x + mr <= c->ow && y0 >= 0 && x0 >= 0 && y0 + (c->kh - 1) * c->dilation < c->ih &&
+        x0 + (mr - 1) * c->sw + (c->kx - 1) * c->dilation < c->iw) { /* one row, nothing outside */
+        const float *first = c->in + p->n * c->image + (size_t)y0 * c->row + (size_t)x0 * c->pixel;
+        for (int t = 0; t < k->count; t++, in += mr)
+            for (int i = 0; i < mr; i++) in[i] = first + (k->off[t] + i * k->step);
+        p->x += mr - 1;
+        pixel_next(p, c->oh, c->ow);
+        return;
+    }
+    for (int i = 0; i < mr; i++, pixel_next(p, c->oh, c->ow)) point_one(c, k, *p, mr, in + i);
 }
 
 INLINE const float *plus_at(const struct nn__plus *p, struct pixel at)
@@ -183,11 +211,12 @@ INLINE const float *plus_at(const struct nn__plus *p, struct pixel at)
 
 static void conv(const struct nn__conv *c, int pixel, int pixels, int channel, int channels)
 {
-    struct block k = {.taps = c->kh * c->kx, .run = c->run, .act = &c->act};
-    ptrdiff_t off[NN__TAPS_MAX];
-    for (int t = 0; t < k.taps; t++)
-        off[t] = (ptrdiff_t)(t / c->kx) * c->dilation * (ptrdiff_t)c->row +
-                 (ptrdiff_t)(t % c->kx) * c->dilation * (ptrdiff_t)c->pixel;
+    struct block k;
+    struct taps taps;
+    find_taps(&taps, c);
+    k.taps = taps.count;
+    k.run = c->run;
+    k.act = &c->act;
     k.out_pixel = (size_t)c->oc;
     for (int ch = channel, wide; ch < channel + channels; ch += wide) {
         wide = panel(c->oc - ch);
@@ -197,16 +226,18 @@ static void conv(const struct nn__conv *c, int pixel, int pixels, int channel, i
         k.channel = (size_t)ch;
         k.plus_vectors = c->plus.data ? (c->plus.lanes - ch + VL - 1) / VL : 0;
         struct pixel p = pixel_at(pixel, c->oh, c->ow);
+        float *out = c->out + (size_t)(pixel - c->out_first) * c->oc + ch;
         for (int i = 0, done = 0; i < blocks; i++) { /* blocks of nearly one size */
             int mr = (pixels - done + blocks - i - 1) / (blocks - i);
-            for (int r = 0; r < mr; r++, pixel_next(&p, c->oh, c->ow)) {
-                point_taps(c, off, p, k.taps, mr, k.in + r);
-                if (k.plus_vectors > 0) {
-                    const float *plus = plus_at(&c->plus, p);
+            if (k.plus_vectors > 0) {
+                struct pixel q = p;
+                for (int r = 0; r < mr; r++, pixel_next(&q, c->oh, c->ow)) {
+                    const float *plus = plus_at(&c->plus, q);
                     k.plus[r] = plus ? plus + ch : NULL;
                 }
             }
-            k.out = c->out + (size_t)(pixel + done) * c->oc + ch;
+            point_all(c, &taps, &p, mr, k.in);
+            k.out = out + (size_t)done * c->oc;
             PRODUCTS[nv][mr](&k);
             done += mr;
         }

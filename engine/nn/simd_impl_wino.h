@@ -102,13 +102,13 @@ static void wino_mul(const struct nn__wino *t, float *m, const float *v, int til
 {
     static const float zeros[PANEL_MAX * VL];
     static const struct nn__act none = {NN__ACT_NONE, NULL};
-    struct block k = {.taps = 1, .run = t->ic, .b = zeros, .act = &none};
+    struct block k = {.taps = 1, .run = t->run, .b = zeros, .act = &none};
     k.out_pixel = (size_t)t->oc;
     for (int q = point; q < point + points; q++)
         for (int ch = 0, wide; ch < t->oc; ch += wide) {
             wide = panel(t->oc - ch);
             int nv = wide / VL, blocks = (tiles + BLOCK[nv] - 1) / BLOCK[nv];
-            k.w = t->w + ((size_t)q * t->oc + ch) * t->ic;
+            k.w = t->w + ((size_t)q * t->oc + ch) * t->run;
             for (int i = 0, done = 0; i < blocks; i++) {
                 int mr = (tiles - done + blocks - i - 1) / (blocks - i);
                 for (int r = 0; r < mr; r++)
