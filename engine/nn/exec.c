@@ -1,6 +1,6 @@
-/* One thread's executor. Answers do not depend on the batch, so n rows are run as 32, 16, 8, 4, 2,
- * 1 of them: six plans serve every n. Plans share one block of memory, as large as the largest
- * wants, because only one runs at a time. */
+/* One thread's executor. Answers do not depend on the batch, and a plan runs any number of rows up
+ * to its own, so plans for 1, 2, 4, ... 32 rows serve every n; larger batches are cut. Plans share
+ * one block of memory, as large as the largest wants, because only one runs at a time. */
 #include "engine/nn/exec.h"
 
 #include <omp.h>
@@ -114,13 +114,14 @@ enum err nn_exec_run(struct nn_exec *x, const struct nn_net *net, int n, int h, 
     omp_set_num_threads(x->threads); /* a setting of the calling thread */
     float *at[NN_MAX_OUTPUTS];
     memcpy(at, outs, sizeof *at * (size_t)g->n_outputs);
-    for (int rows = ROWS_AT_ONCE; n > 0;) {
-        while (rows > n) rows /= 2;
+    while (n > 0) {
         struct nn_plan *p;
-        enum err rc = get_plan(x, &p, net, rows, h, w, err);
+        int rows = n < ROWS_AT_ONCE ? n : ROWS_AT_ONCE, room = 1;
+        while (room < rows) room *= 2;
+        enum err rc = get_plan(x, &p, net, room, h, w, err);
         if (rc) return rc;
         nn__plan_bind(p, x->memory, x->pool);
-        nn_plan_forward(p, in, at);
+        nn__plan_run(p, rows, in, at);
         in += (size_t)rows * g->in_c * h * w;
         for (int i = 0; i < g->n_outputs; i++) {
             struct nn_shape s = nn_plan_output_shape(p, i);

@@ -4,6 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* See choose_head. */
+enum {
+    HEAD_BYTES = 512 * 1024,
+    HEAD_ROW_BYTES = 64 * 1024,
+    HEAD_LAYER_BYTES = 256 * 1024,
+    HEAD_WEIGHT_BYTES = 2 * 1024 * 1024,
+};
+
 struct uses {
     int count; /* live ops that read it, and outputs */
     int by;    /* the last of them; -1: an output */
@@ -232,6 +240,27 @@ static enum err make_step(struct nn__lowering *l, struct nn__fused *s, struct er
     }
 }
 
+/* Steps from the start whose weights stay in the second cache, as long as a row's values are large
+ * beside it. The rows at a time are what fits with them. */
+static void choose_head(struct nn_plan *p)
+{
+    size_t largest = 1, weights = 0;
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct nn__step *s = &p->steps[i];
+        size_t row = p->values[s->out].row_bytes;
+        for (int k = 0; k < s->n_in; k++)
+            if (s->in[k] >= 0) row += p->values[s->in[k]].row_bytes;
+        weights += s->weights;
+        if (s->weights > HEAD_LAYER_BYTES || weights > HEAD_WEIGHT_BYTES) break;
+        if (row < HEAD_ROW_BYTES) continue;
+        p->n_head = i + 1;
+        if (row > largest) largest = row;
+    }
+    size_t rows = HEAD_BYTES / largest;
+    p->head_rows = rows < 1 ? 1 : rows < (size_t)p->n ? (int)rows : p->n;
+    if (p->head_rows == p->n) p->n_head = 0;
+}
+
 enum err nn__fast_lower(struct nn_plan *p, struct err_info *err)
 {
     const struct nn_graph *g = p->net->graph;
@@ -249,11 +278,12 @@ enum err nn__fast_lower(struct nn_plan *p, struct err_info *err)
     struct nn__lowering l = {p, input_border(&f)};
     for (int i = 0; i < g->n_ops; i++) {
         struct nn_shape s = p->shapes[i];
-        p->values[i].bytes = sizeof(float) * (size_t)p->n * s.h * s.w * nn__pitch(s.c);
+        p->values[i].row_bytes = sizeof(float) * (size_t)s.h * s.w * nn__pitch(s.c);
     }
     p->emit = nn__fast_emit;
     enum err rc = f.input_uses.count ? nn__fast_pack_input(&l, err) : ERR_OK;
     for (int i = 0; !rc && i < g->n_ops; i++)
         if (at[i].op >= 0) rc = make_step(&l, &at[i], err);
+    if (!rc && !p->unfused) choose_head(p);
     return rc;
 }

@@ -184,11 +184,13 @@ struct layer {
     struct nn__wino wino;
     struct nn__window window;
     const struct nn__simd *simd;
-    int pixels; /* of the output, all images */
-    int chunk_pixels, chunk_channels;
+    int pixels_row; /* of the output, one row */
+    bool line;      /* all pixels of all rows are one line of one image */
+    int pool_rows;  /* of the max_pool computed at once */
+    int tiles_room; /* Winograd: as many as one thread's scratch holds */
+    /* What follows is found when the step runs. */
+    int pixels, chunk_pixels, chunk_channels;
     int tiles, tiles_at_once;
-    int pool_rows;                   /* of the max_pool computed at once */
-    bool together;                   /* Winograd: all threads on the same few tiles */
     size_t scratch_floats, v_floats; /* of one thread */
     float *scratch;
 };
@@ -199,6 +201,24 @@ static void bind(const struct nn_plan *p, const struct nn__step *s, struct layer
     l->conv.out = l->wino.out = l->window.out = nn__write(p, s->out);
     if (s->n_in > 1) l->conv.plus.data = l->wino.plus.data = nn__read(p, s->in[1]);
     l->scratch = (float *)p->scratch;
+    l->pixels = p->rows * l->pixels_row;
+    if (!l->line) return;
+    l->conv.iw = l->conv.ow = l->pixels;
+    l->conv.plus.w = l->pixels;
+}
+
+/* Chunks for the threads: a few each where there is enough work; first pixels are cut, then
+ * channels. */
+static void cut_conv(struct layer *l, int threads)
+{
+    int unit = l->simd->block, each = (l->pixels + 4 * threads - 1) / (4 * threads);
+    each = (each + unit - 1) / unit * unit;
+    l->chunk_pixels = each < 4 * unit ? each : 4 * unit;
+    l->chunk_channels = l->conv.oc;
+    if (threads == 1 || l->pixels > threads * unit) return;
+    l->chunk_pixels = l->pixels; /* few pixels: a panel of channels each */
+    int wide = l->simd->panel(l->conv.oc);
+    if (l->conv.oc % wide == 0) l->chunk_channels = wide;
 }
 
 static void conv_chunk(void *arg, int chunk, int thread)
@@ -216,6 +236,7 @@ static void run_conv(struct nn_plan *p, const struct nn__step *s)
 {
     struct layer l = *(const struct layer *)s->data;
     bind(p, s, &l);
+    cut_conv(&l, nn__pool_threads(p->pool));
     int down = (l.pixels + l.chunk_pixels - 1) / l.chunk_pixels;
     int across = (l.conv.oc + l.chunk_channels - 1) / l.chunk_channels;
     nn__pool_run(p->pool, conv_chunk, &l, down * across);
@@ -247,7 +268,7 @@ static void run_conv_pool(struct nn_plan *p, const struct nn__step *s)
     struct layer l = *(const struct layer *)s->data;
     bind(p, s, &l);
     int down = (l.window.oh + l.pool_rows - 1) / l.pool_rows;
-    nn__pool_run(p->pool, pool_chunk, &l, p->n * down);
+    nn__pool_run(p->pool, pool_chunk, &l, p->rows * down);
 }
 
 static void wino_chunk(void *arg, int chunk, int thread)
@@ -285,13 +306,29 @@ static void wino_out_chunk(void *arg, int tile, int thread)
 static void run_wino(struct nn_plan *p, const struct nn__step *s)
 {
     struct layer l = *(const struct layer *)s->data;
+    struct nn__wino *w = &l.wino;
+    int threads = nn__pool_threads(p->pool), points = (w->m + 2) * (w->m + 2);
     bind(p, s, &l);
-    if (!l.together) {
+    l.tiles = p->rows * w->tiles_y * w->tiles_x;
+    bool together = threads > 1 && l.tiles < threads * TILES_UNIT; /* all threads on the same few */
+    int blocks = (l.tiles + l.tiles_room - 1) / l.tiles_room;
+    if (together)
+        blocks = 1;
+    else if (threads > 1 && blocks < 4 * threads)
+        blocks = (blocks + threads - 1) / threads * threads;
+    l.tiles_at_once = (l.tiles + blocks - 1) / blocks; /* blocks of nearly one size */
+    /* 16 floats more: otherwise points lie powers of two apart and fight for the same cache lines
+     */
+    w->v_point = (size_t)l.tiles_at_once * w->ic + NN__LANES;
+    w->m_point = (size_t)l.tiles_at_once * w->oc + NN__LANES;
+    l.v_floats = (size_t)points * w->v_point;
+    l.scratch_floats = (size_t)points * (w->v_point + w->m_point);
+    if (!together) {
         nn__pool_run(p->pool, wino_chunk, &l, (l.tiles + l.tiles_at_once - 1) / l.tiles_at_once);
         return;
     }
     nn__pool_run(p->pool, wino_in_chunk, &l, l.tiles);
-    nn__pool_run(p->pool, wino_mul_chunk, &l, (l.wino.m + 2) * (l.wino.m + 2));
+    nn__pool_run(p->pool, wino_mul_chunk, &l, points);
     nn__pool_run(p->pool, wino_out_chunk, &l, l.tiles);
 }
 
@@ -320,22 +357,6 @@ static int choose_wino(const struct nn_op *op, struct nn_shape in, struct nn_sha
         if (cost < best) best = cost, m = k;
     }
     return m;
-}
-
-/* Chunks for the threads of p: a few each where there is enough work; first pixels are cut, then
- * channels. */
-static void cut_conv(struct layer *l, const struct nn_plan *p)
-{
-    int unit = l->simd->block, each = (l->pixels + 4 * p->threads - 1) / (4 * p->threads);
-    each = (each + unit - 1) / unit * unit;
-    if (each > 4 * unit) each = 4 * unit;
-    if (p->threads == 1 && each < unit) each = unit;
-    l->chunk_pixels = each;
-    l->chunk_channels = l->conv.oc;
-    if (p->threads == 1 || l->pixels > p->threads * unit) return;
-    l->chunk_pixels = l->pixels; /* few pixels: a panel of channels each */
-    int wide = l->simd->panel(l->conv.oc);
-    if (l->conv.oc % wide == 0) l->chunk_channels = wide;
 }
 
 bool nn__conv_takes_pool(const struct nn_plan *p, int conv, const struct nn_op *pool)
@@ -391,25 +412,11 @@ static enum err setup_wino(struct layer *l, struct nn_plan *p, const struct pack
     w->tiles_y = (c->oh + m - 1) / m;
     w->tiles_x = (c->ow + m - 1) / m;
     size_t points = (size_t)(m + 2) * (m + 2), both = (size_t)w->ic + w->oc;
-    l->tiles = p->n * w->tiles_y * w->tiles_x;
-    int at_once = (int)((TILE_FLOATS / (points * both) + TILES_UNIT / 2) / TILES_UNIT) * TILES_UNIT;
-    if (at_once < TILES_UNIT) at_once = TILES_UNIT;
-    if (at_once > TILES_MAX) at_once = TILES_MAX;
-    l->together = p->threads > 1 && l->tiles < p->threads * TILES_UNIT;
-    if (l->together) at_once = l->tiles;
-    int blocks =
-        (l->tiles + at_once - 1) / at_once; /* blocks of nearly one size, some for each thread */
-    if (!l->together && blocks < 4 * p->threads && p->threads > 1)
-        blocks =
-            blocks > p->threads ? (blocks + p->threads - 1) / p->threads * p->threads : p->threads;
-    l->tiles_at_once = at_once = (l->tiles + blocks - 1) / blocks;
-    /* 16 floats more: otherwise points lie powers of two apart and fight for the same cache lines
-     */
-    w->v_point = (size_t)at_once * w->ic + NN__LANES;
-    w->m_point = (size_t)at_once * w->oc + NN__LANES;
-    l->v_floats = points * w->v_point;
-    l->scratch_floats = points * (w->v_point + w->m_point);
-    s->scratch = sizeof(float) * l->scratch_floats * (l->together ? 1 : (size_t)p->threads);
+    int room = (int)((TILE_FLOATS / (points * both) + TILES_UNIT / 2) / TILES_UNIT) * TILES_UNIT;
+    l->tiles_room = room < TILES_UNIT ? TILES_UNIT : room < TILES_MAX ? room : TILES_MAX;
+    s->scratch =
+        sizeof(float) * points * (l->tiles_room * both + 2 * NN__LANES) * (size_t)p->threads;
+    s->weights = sizeof(float) * points * (size_t)w->run * w->oc;
     s->run = run_wino;
     s->kernel = m == 4 ? "wino4" : "wino2";
     struct pack mine = *k;
@@ -434,7 +441,7 @@ static bool setup_geometry(struct layer *l, const struct nn__lowering *low,
     c->oh = out.h, c->ow = out.w, c->oc = (int)nn__pitch(out.c);
     if (op->kind == NN_DENSE) {
         c->ih = c->oh = c->kh = c->kx = c->sh = c->sw = c->dilation = 1;
-        c->iw = c->ow = low->p->n; /* the rows are the pixels of one line */
+        l->line = true; /* of rows */
         c->run = (int)c->image;
         c->pixel = c->image;
         return false;
@@ -450,7 +457,7 @@ static bool setup_geometry(struct layer *l, const struct nn__lowering *low,
     if (c->kh * op->kernel[1] * c->sh * c->sw == 1 && !c->pt && !c->pl && f->plus == NN__NONE &&
         in.h == out.h && in.w == out.w) { /* 1x1: all pixels of all images in one line */
         c->ih = c->oh = 1;
-        c->iw = c->ow = low->p->n * in.h * in.w;
+        l->line = true;
     }
     return merged;
 }
@@ -479,10 +486,9 @@ enum err nn__fast_conv(struct nn__lowering *low, const struct nn__fused *f, stru
     s.in[0] = f->in, s.in[1] = f->plus;
     s.out = f->out;
     l->simd = p->net->simd;
-    l->pixels = p->n * out.h * out.w;
+    l->pixels_row = out.h * out.w;
     bool merged = setup_geometry(l, low, f);
     if (f->plus != NN__NONE) setup_plus(&l->conv.plus, low, f->plus);
-    if (op->kind == NN_DENSE) l->conv.plus.w = p->n;
     enum err rc = nn__fast_act(&l->conv.act, p, f->act, out.c, err);
     if (!rc) rc = nn__net_pack(&l->conv.b, p->net, f->op, PACK_BIAS, 0, 0, make_bias, &k, err);
     int m = op->kind == NN_CONV2D && k.pixel % NN__LANES == 0 ? choose_wino(op, in, out) : 0;
@@ -492,7 +498,7 @@ enum err nn__fast_conv(struct nn__lowering *low, const struct nn__fused *f, stru
     } else {
         s.run = run_conv;
         s.kernel = op->kind == NN_DENSE ? "dense" : "direct";
-        cut_conv(l, p);
+        s.weights = sizeof(float) * (size_t)l->conv.kh * l->conv.kx * l->conv.run * l->conv.oc;
         if (f->pool >= 0) setup_pool(l, p, &p->net->graph->ops[f->pool], p->shapes[f->pool], &s);
         rc = nn__net_pack(&l->conv.zeros, p->net, f->op, PACK_ZEROS, 0, 0, make_zeros, &k, err);
         if (!rc && merged)
@@ -517,7 +523,7 @@ static void run_depthwise(struct nn_plan *p, const struct nn__step *s)
 {
     struct layer l = *(const struct layer *)s->data;
     bind(p, s, &l);
-    nn__fast_rows(p, p->n * l.window.oh, 1, depthwise_rows, &l);
+    nn__fast_rows(p, p->rows * l.window.oh, 1, depthwise_rows, &l);
 }
 
 enum err nn__fast_depthwise(struct nn__lowering *low, const struct nn__fused *f,

@@ -48,12 +48,12 @@ static void unpack(float *dst, const float *src, int n, struct nn_shape s, size_
 
 void nn__fast_emit(const struct nn_plan *p, int op, float *dst)
 {
-    unpack(dst, nn__read(p, op), p->n, p->shapes[op], nn__pitch(p->shapes[op].c));
+    unpack(dst, nn__read(p, op), p->rows, p->shapes[op], nn__pitch(p->shapes[op].c));
 }
 
 static void run_pack_input(struct nn_plan *p, const struct nn__step *s)
 {
-    pack(nn__write(p, s->out), p->input, p->n, nn__shape(p, NN__INPUT), s->data);
+    pack(nn__write(p, s->out), nn__read(p, NN__INPUT), p->rows, nn__shape(p, NN__INPUT), s->data);
 }
 
 enum err nn__fast_pack_input(struct nn__lowering *l, struct err_info *err)
@@ -62,7 +62,7 @@ enum err nn__fast_pack_input(struct nn__lowering *l, struct err_info *err)
     struct nn__step s = {.run = run_pack_input, .op = -1, .kernel = "pack"};
     s.out = nn__input_value(p);
     struct nn_shape in = nn__fast_shape(l, s.out);
-    p->values[s.out].bytes = sizeof(float) * (size_t)p->n * in.h * in.w * l->border.pixel;
+    p->values[s.out].row_bytes = sizeof(float) * (size_t)in.h * in.w * l->border.pixel;
     struct nn__border *b = malloc(sizeof *b);
     if (!b) return err_set(err, ERR_NOMEM, "no memory for a plan");
     *b = l->border;
@@ -93,7 +93,7 @@ static void run_pixels(struct nn_plan *p, const struct nn__step *s)
     x.t.a.data = nn__read(p, s->in[0]);
     x.t.b.data = s->n_in > 1 ? nn__read(p, s->in[1]) : NULL;
     x.t.out = nn__write(p, s->out);
-    nn__fast_rows(p, p->n * x.t.oh, 1, pixels_rows, &x);
+    nn__fast_rows(p, p->rows * x.t.oh, 1, pixels_rows, &x);
 }
 
 static struct nn__plus plus_of(const struct nn__lowering *l, int value)
@@ -155,7 +155,7 @@ static void run_pool(struct nn_plan *p, const struct nn__step *s)
     struct pool x = *(const struct pool *)s->data;
     x.t.in = nn__read(p, s->in[0]);
     x.t.out = nn__write(p, s->out);
-    nn__fast_rows(p, p->n * x.t.oh, 1, pool_rows, &x);
+    nn__fast_rows(p, p->rows * x.t.oh, 1, pool_rows, &x);
 }
 
 enum err nn__fast_pool(struct nn__lowering *l, const struct nn__fused *f, struct err_info *err)
@@ -204,13 +204,13 @@ static void run_softmax(struct nn_plan *p, const struct nn__step *s)
 {
     const struct other *x = s->data;
     x->simd->softmax(nn__write(p, s->out), nn__read(p, s->in[0]), x->out.c, nn__pitch(x->out.c),
-                     p->n * x->out.h * x->out.w);
+                     p->rows * x->out.h * x->out.w);
 }
 
 static void run_concat(struct nn_plan *p, const struct nn__step *s)
 {
     const struct other *x = s->data;
-    size_t pixels = (size_t)p->n * x->out.h * x->out.w, pitch = nn__pitch(x->out.c), at = 0;
+    size_t pixels = (size_t)p->rows * x->out.h * x->out.w, pitch = nn__pitch(x->out.c), at = 0;
     float *out = nn__write(p, s->out);
     for (int k = 0; k < s->n_in; k++) {
         const float *in = nn__read(p, s->in[k]);
@@ -230,8 +230,8 @@ static void run_pad(struct nn_plan *p, const struct nn__step *s)
     size_t pitch = nn__pitch(o.c), from = x->pixel[0];
     const float *src = nn__read(p, s->in[0]);
     float *out = nn__write(p, s->out);
-    memset(out, 0, (size_t)p->n * o.h * o.w * pitch * sizeof *out);
-    for (int i = 0; i < p->n; i++)
+    memset(out, 0, (size_t)p->rows * o.h * o.w * pitch * sizeof *out);
+    for (int i = 0; i < p->rows; i++)
         for (int y = 0; y < in.h; y++)
             for (int c = 0; c < in.w; c++, src += from)
                 memcpy(out + (((size_t)i * o.h + y + op->pad[0]) * o.w + c + op->pad[1]) * pitch,
@@ -246,7 +246,7 @@ static void run_resize(struct nn_plan *p, const struct nn__step *s)
     size_t pitch = nn__pitch(o.c);
     const float *src = nn__read(p, s->in[0]);
     float *out = nn__write(p, s->out);
-    for (int i = 0; i < p->n; i++)
+    for (int i = 0; i < p->rows; i++)
         for (int y = 0; y < o.h; y++)
             for (int c = 0; c < o.w; c++, out += pitch)
                 memcpy(out,
@@ -261,7 +261,7 @@ static void run_l2(struct nn_plan *p, const struct nn__step *s)
     size_t row = (size_t)x->out.h * x->out.w * nn__pitch(x->out.c);
     const float *in = nn__read(p, s->in[0]);
     float *out = nn__write(p, s->out);
-    for (int n = 0; n < p->n; n++, in += row, out += row) {
+    for (int n = 0; n < p->rows; n++, in += row, out += row) {
         double sum = 0;
         for (size_t i = 0; i < row; i++) sum += (double)in[i] * in[i];
         double len = sqrt(sum) > 1e-12 ? sqrt(sum) : 1e-12;
@@ -272,18 +272,18 @@ static void run_l2(struct nn_plan *p, const struct nn__step *s)
 static void run_planes(struct nn_plan *p, const struct nn__step *s)
 {
     const struct other *x = s->data;
-    struct nn__call c = {.op = &p->net->graph->ops[s->op], .n = p->n, .out_shape = x->out};
+    struct nn__call c = {.op = &p->net->graph->ops[s->op], .n = p->rows, .out_shape = x->out};
     float *at = (float *)p->scratch;
     for (int k = 0; k < s->n_in; k++) {
         c.in_shape[k] = x->in[k];
         c.in[k] = at;
-        unpack(at, nn__read(p, s->in[k]), p->n, x->in[k], x->pixel[k]);
-        at += (size_t)p->n * x->in[k].c * x->in[k].h * x->in[k].w;
+        unpack(at, nn__read(p, s->in[k]), p->rows, x->in[k], x->pixel[k]);
+        at += (size_t)p->rows * x->in[k].c * x->in[k].h * x->in[k].w;
     }
     c.out = at;
     nn__ref_run(&c);
     const struct nn__border none = {.pixel = nn__pitch(x->out.c)};
-    pack(nn__write(p, s->out), c.out, p->n, x->out, &none);
+    pack(nn__write(p, s->out), c.out, p->rows, x->out, &none);
 }
 
 enum err nn__fast_other(struct nn__lowering *l, const struct nn__fused *f, struct err_info *err)

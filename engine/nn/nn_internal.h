@@ -37,9 +37,10 @@ struct nn_net {
 };
 
 struct nn__value {
-    size_t bytes;    /* set by the backend; starts as those of float planes */
-    size_t offset;   /* in the plan's memory */
-    int first, last; /* steps; first < 0: nobody writes it */
+    size_t row_bytes; /* set by the backend; starts as those of float planes */
+    size_t offset;    /* in the plan's memory */
+    int first, last;  /* steps; first < 0: nobody writes it */
+    bool local;       /* lives inside the head alone: room for head_rows rows */
 };
 
 struct nn__step {
@@ -48,6 +49,7 @@ struct nn__step {
     int out;
     int n_in;
     int in[NN_MAX_INPUTS]; /* values, or NN__INPUT */
+    size_t weights;        /* bytes it reads of the net's */
     size_t scratch;        /* bytes of the plan's scratch memory it uses while it runs */
     const char *kernel;
     double macs, seconds;
@@ -55,21 +57,26 @@ struct nn__step {
     void (*free_data)(void *data);
 };
 
+/* The first n_head steps run on head_rows rows at a time, so that large pictures stay in the cache;
+ * the others on all rows. No answer depends on it. Steps therefore take the number of rows from
+ * p->rows when they run, not when they are made. */
 struct nn_plan {
     const struct nn_net *net;
-    int n, h, w;
+    int n, h, w;  /* n: rows at most */
     int threads;  /* that the pool it is bound to may have */
     bool unfused; /* every op is a step and every value is kept: for taps */
     struct nn_shape *shapes;
     struct nn__value *values; /* n_ops + NN__EXTRA_VALUES */
     struct nn__step *steps;
     int n_steps, room_steps;
+    int n_head, head_rows;
     size_t memory_bytes, scratch_bytes;
     char *memory, *scratch; /* where values and scratch are; set by bind */
     char *own;              /* memory that this plan frees */
     struct nn__pool *pool;  /* borrowed; NULL: the calling thread alone */
     const float *input;     /* of the forward that runs */
-    /* Copies value `op` to dst as float [n][c][h][w]; the backend's. */
+    int row, rows;          /* that the steps work on now: first, count */
+    /* Copies value `op`, all rows, to dst as float [n][c][h][w]; the backend's. */
     void (*emit)(const struct nn_plan *p, int op, float *dst);
 };
 
@@ -88,6 +95,8 @@ NODISCARD enum err nn__plan_make(struct nn_plan **out, const struct nn_net *net,
                                  int w, int threads, bool unfused, struct err_info *err);
 size_t nn__plan_bytes(const struct nn_plan *p);
 void nn__plan_bind(struct nn_plan *p, void *memory, struct nn__pool *pool);
+/* nn_plan_forward for n rows, at most the plan's own. */
+void nn__plan_run(struct nn_plan *p, int n, const float *in, float *const *outs);
 
 /* For backends while they lower. */
 NODISCARD enum err nn__plan_step(struct nn_plan *p, const struct nn__step *s, struct err_info *err);

@@ -99,15 +99,21 @@ struct nn_shape nn__shape(const struct nn_plan *p, int value)
     return p->shapes[value];
 }
 
+static size_t value_at(const struct nn_plan *p, int value)
+{
+    const struct nn__value *v = &p->values[value];
+    return v->offset + (v->local ? 0 : (size_t)p->row * v->row_bytes);
+}
+
 const float *nn__read(const struct nn_plan *p, int value)
 {
-    if (value == NN__INPUT) return p->input;
-    return (const float *)(p->memory + p->values[value].offset);
+    if (value == NN__INPUT) return p->input + (size_t)p->row * p->net->graph->in_c * p->h * p->w;
+    return (const float *)(p->memory + value_at(p, value));
 }
 
 float *nn__write(const struct nn_plan *p, int value)
 {
-    return (float *)(p->memory + p->values[value].offset);
+    return (float *)(p->memory + value_at(p, value));
 }
 
 struct nn__step nn__step_of(const struct nn_plan *p, int op)
@@ -121,7 +127,7 @@ struct nn__step nn__step_of(const struct nn_plan *p, int op)
 void nn__call_of(struct nn__call *c, const struct nn_plan *p, const struct nn__step *s)
 {
     c->op = &p->net->graph->ops[s->op];
-    c->n = p->n;
+    c->n = p->rows;
     for (int i = 0; i < s->n_in; i++) {
         c->in_shape[i] = nn__shape(p, s->in[i]);
         c->in[i] = nn__read(p, s->in[i]);
@@ -176,39 +182,63 @@ static void find_lifetimes(struct nn_plan *p)
     }
     for (int i = 0; i < g->n_outputs; i++) p->values[g->outputs[i].op].last = p->n_steps;
     for (int i = 0; p->unfused && i < g->n_ops; i++) p->values[i].last = p->n_steps;
+    for (int i = 0; i < g->n_ops + NN__EXTRA_VALUES; i++) {
+        struct nn__value *v = &p->values[i];
+        v->local = v->first >= 0 && v->last < p->n_head;
+        /* The head comes round again: what goes on past it must not lie where the next rows are
+         * computed. */
+        if (v->first >= 0 && v->first < p->n_head && !v->local) v->first = 0;
+    }
 }
 
-/* First fit, in the order the values are written. live: indices of the values that hold memory, by
- * offset. */
+static size_t value_bytes(const struct nn_plan *p, const struct nn__value *v)
+{
+    size_t bytes = v->row_bytes * (size_t)(v->local ? p->head_rows : p->n);
+    return (bytes + MEM_ALIGN_BYTES - 1) / MEM_ALIGN_BYTES * MEM_ALIGN_BYTES;
+}
+
+/* First fit. live: indices of the values that hold memory, by offset. */
+static void place_value(struct nn_plan *p, int value, int *live, int *n_live)
+{
+    struct nn__value *v = &p->values[value];
+    size_t bytes = value_bytes(p, v), at = 0;
+    int k = 0;
+    for (; k < *n_live; k++) {
+        const struct nn__value *o = &p->values[live[k]];
+        if (o->offset >= at + bytes) break;
+        at = o->offset + value_bytes(p, o);
+    }
+    v->offset = at;
+    memmove(live + k + 1, live + k, (size_t)(*n_live - k) * sizeof *live);
+    live[k] = value;
+    ++*n_live;
+    if (at + bytes > p->memory_bytes) p->memory_bytes = at + bytes;
+}
+
+/* In the order the values are written; those that leave the head first, as if its first step wrote
+ * them. */
 static void place_values(struct nn_plan *p, int *live)
 {
     int n_live = 0;
+    for (int i = 0; i < p->n_head; i++) {
+        const struct nn__value *v = &p->values[p->steps[i].out];
+        if (!v->local && v->first == 0) place_value(p, p->steps[i].out, live, &n_live);
+    }
     for (int i = 0; i < p->n_steps; i++) {
-        struct nn__value *v = &p->values[p->steps[i].out];
-        if (v->first != i) continue;
+        const struct nn__value *v = &p->values[p->steps[i].out];
+        if (v->first != i || (i < p->n_head && !v->local)) continue;
         int kept = 0;
         for (int k = 0; k < n_live; k++) /* what the step still reads stays */
             if (p->values[live[k]].last >= i) live[kept++] = live[k];
         n_live = kept;
-        size_t bytes = round_up(v->bytes), at = 0;
-        int k = 0;
-        for (; k < n_live; k++) {
-            const struct nn__value *o = &p->values[live[k]];
-            if (o->offset >= at + bytes) break;
-            at = o->offset + round_up(o->bytes);
-        }
-        v->offset = at;
-        memmove(live + k + 1, live + k, (size_t)(n_live - k) * sizeof *live);
-        live[k] = p->steps[i].out;
-        n_live++;
-        if (at + bytes > p->memory_bytes) p->memory_bytes = at + bytes;
+        place_value(p, p->steps[i].out, live, &n_live);
     }
 }
 
 static void emit_planes(const struct nn_plan *p, int op, float *dst)
 {
     struct nn_shape s = p->shapes[op];
-    memcpy(dst, nn__read(p, op), sizeof *dst * (size_t)p->n * s.c * s.h * s.w);
+    memcpy(dst, nn__read(p, op), sizeof *dst * (size_t)p->rows * s.c * s.h * s.w);
 }
 
 enum err nn__plan_make(struct nn_plan **out, const struct nn_net *net, int n, int h, int w,
@@ -229,13 +259,14 @@ enum err nn__plan_make(struct nn_plan **out, const struct nn_net *net, int n, in
     p->threads = threads;
     p->unfused = unfused;
     p->emit = emit_planes;
+    p->head_rows = p->rows = n;
     p->shapes = calloc((size_t)g->n_ops, sizeof *p->shapes);
     p->values = calloc(n_values, sizeof *p->values);
     if (!p->shapes || !p->values) goto fail;
     if ((rc = nn_graph_shapes(g, h, w, p->shapes, err))) goto fail_said;
     for (size_t i = 0; i < n_values; i++) {
         struct nn_shape s = nn__shape(p, (int)i);
-        p->values[i].bytes = sizeof(float) * (size_t)n * s.c * s.h * s.w;
+        p->values[i].row_bytes = sizeof(float) * (size_t)s.c * s.h * s.w;
     }
     if ((rc = LOWER[net->backend](p, err))) goto fail_said;
     find_lifetimes(p);
@@ -301,24 +332,46 @@ static void emit_outputs(const struct nn_plan *p, float *const *outs)
         if (outs[i]) p->emit(p, g->outputs[i].op, outs[i]);
 }
 
-void nn_plan_forward(struct nn_plan *p, const float *in, float *const *outs)
+static void run_steps(struct nn_plan *p, int first, int end, bool timed)
+{
+    struct timespec a, b;
+    for (int i = first; i < end; i++) {
+        if (timed) clock_gettime(CLOCK_MONOTONIC, &a);
+        p->steps[i].run(p, &p->steps[i]);
+        if (!timed) continue;
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        p->steps[i].seconds +=
+            (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
+    }
+}
+
+static void run_rows(struct nn_plan *p, int n, const float *in, bool timed)
 {
     p->input = in;
-    for (int i = 0; i < p->n_steps; i++) p->steps[i].run(p, &p->steps[i]);
+    for (p->row = 0; p->n_head && p->row < n; p->row += p->rows) {
+        p->rows = n - p->row < p->head_rows ? n - p->row : p->head_rows;
+        run_steps(p, 0, p->n_head, timed);
+    }
+    p->row = 0;
+    p->rows = n;
+    run_steps(p, p->n_head, p->n_steps, timed);
+}
+
+void nn__plan_run(struct nn_plan *p, int n, const float *in, float *const *outs)
+{
+    run_rows(p, n, in, false);
     emit_outputs(p, outs);
+}
+
+void nn_plan_forward(struct nn_plan *p, const float *in, float *const *outs)
+{
+    nn__plan_run(p, p->n, in, outs);
 }
 
 void nn_plan_forward_timed(struct nn_plan *p, const float *in, float *const *outs)
 {
-    struct timespec a, b;
-    p->input = in;
-    for (int i = 0; i < p->n_steps; i++) {
-        clock_gettime(CLOCK_MONOTONIC, &a);
-        p->steps[i].run(p, &p->steps[i]);
-        clock_gettime(CLOCK_MONOTONIC, &b);
-        p->steps[i].seconds =
-            (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
-    }
+    for (int i = 0; i < p->n_steps; i++) p->steps[i].seconds = 0;
+    run_rows(p, p->n, in, true);
     emit_outputs(p, outs);
 }
 
@@ -334,8 +387,7 @@ enum err nn_plan_forward_tapped(struct nn_plan *p, const float *in, float *const
         return err_set(err, ERR_NOMEM, "no memory for a plan's %zu bytes", bytes);
     }
     nn__plan_bind(u, u->own, p->pool);
-    u->input = in;
-    for (int i = 0; i < u->n_steps; i++) u->steps[i].run(u, &u->steps[i]);
+    run_rows(u, u->n, in, false);
     for (int i = 0; i < p->net->graph->n_ops; i++)
         if (taps[i]) u->emit(u, i, taps[i]);
     nn_plan_free(u);

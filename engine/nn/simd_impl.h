@@ -88,8 +88,11 @@ PRODUCT(7, 1)
 PRODUCT(8, 1)
 PRODUCT(9, 1)
 PRODUCT(10, 1)
-PRODUCT(11, 1) PRODUCT(12, 1) ROW(PRODUCT, 2) PRODUCT(7, 2) PRODUCT(8, 2) PRODUCT(9, 2)
-    PRODUCT(10, 2) ROW(PRODUCT, 3) PRODUCT(7, 3) PRODUCT(8, 3) ROW(PRODUCT, 4)
+PRODUCT(11, 1)
+PRODUCT(12, 1)
+ROW(PRODUCT, 2)
+PRODUCT(7, 2) PRODUCT(8, 2) PRODUCT(9, 2) PRODUCT(10, 2) ROW(PRODUCT, 3) PRODUCT(7, 3) PRODUCT(8, 3)
+    ROW(PRODUCT, 4)
 #define P(mr, nv) [mr] = product_##mr##_##nv,
         static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
             [1] = {ROW(P, 1) P(7, 1) P(8, 1) P(9, 1) P(10, 1) P(11, 1) P(12, 1)},
@@ -111,7 +114,8 @@ PRODUCT(2, 2)
 PRODUCT(3, 2)
 PRODUCT(4, 2)
 PRODUCT(5, 2)
-PRODUCT(6, 2) static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
+PRODUCT(6, 2)
+static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
     [2] = {NULL, product_1_2, product_2_2, product_3_2, product_4_2, product_5_2, product_6_2},
 };
 static const int BLOCK[PANEL_MAX + 1] = {0, 0, 6};
