@@ -35,8 +35,8 @@ mkdir -p "$root"
 host_codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 mirror=
 if [ "$host_codename" = bookworm ]; then # the mirror that this machine's apt uses for Debian itself
-    mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
-        sed -nE 's/^(URIs: *|deb (\[[^]]*\] )?)([a-z]+:[^ ]*\/debian\/?)( .*)?$/\3/p' | head -n 1)
+    mirror=$(sed -nE 's/^(URIs: *|deb (\[[^]]*\] )?)([a-z]+:[^ ]*\/debian\/?)( .*)?$/\3/p' \
+        /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null | head -n 1) || true
 fi
 # shellcheck disable=SC2086 # no mirror: debootstrap's own
 debootstrap --variant=minbase bookworm "$root" $mirror >"$base/debootstrap.log" 2>&1 ||
