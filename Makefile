@@ -3,7 +3,7 @@
 # make bench      micro-benchmarks         make bench-peers speed beside the Python programs (venv under build/)
 # make fuzz T=png SECS=60                  make test-fresh  make run and make test in a clean Debian chroot
 # make install PREFIX= DESTDIR=            make deps, fmt, tidy, layers, headers, cov, clean
-# Pick a variant with BUILD=release|debug|asan|tsan|cov; each has its own build/$(BUILD).
+# V=1 shows whole commands. Pick a variant with BUILD=release|debug|asan|tsan|cov; each has its own build/$(BUILD).
 SHELL   := /bin/bash
 BUILD   ?= release
 ifeq ($(origin CC),default)
@@ -48,6 +48,7 @@ ENGINE_A := $(O)/libengine.a
 IMPORT_A := $(O)/libimport.a
 SERVER_A := $(O)/libserver.a
 
+say = $(if $(V),,@echo '  $(1) $(patsubst build/%,%,$@)';)
 all: $(O)/visavis $(O)/visavis-import
 $(O)/visavis: $(call obj,server/main.c) $(SERVER_A) $(ENGINE_A)
 $(O)/visavis-import: $(call obj,engine/model/import/main.c) $(IMPORT_A) $(ENGINE_A)
@@ -55,9 +56,9 @@ $(ENGINE_A): $(call obj,$(ENGINE))
 $(IMPORT_A): $(call obj,$(filter-out %/main.c,$(IMPORT)))
 $(SERVER_A): $(call obj,$(SERVER))
 $(O)/visavis $(O)/visavis-import $(UNIT:%.c=$(O)/%) $(FUZZ:%.c=$(O)/%) $(BENCH:%.c=$(O)/%):
-	$(CC) $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(ldlibs) $(EXTRA_LIBS)
+	$(call say,LD) $(CC) $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(ldlibs) $(EXTRA_LIBS)
 %.a:
-	rm -f $@ && $(AR) rcs $@ $^
+	$(call say,AR) rm -f $@ && $(AR) rcs $@ $^
 
 # Objects also depend on the flags they were built with: edit CFLAGS, get a rebuild.
 FLAGS := $(CC) $(ccflags)
@@ -65,10 +66,10 @@ $(O)/flags: FORCE
 	@mkdir -p $(@D); echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
 $(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ccflags) -MMD -MP -c -o $@ $<
+	$(call say,CC) $(CC) $(ccflags) -MMD -MP -c -o $@ $<
 $(O)/server/main.o: private ccflags += -DVISAVIS_VERSION='"$(VERSION)"'
 $(O)/gen/%.o: $(O)/gen/%.c $(O)/flags
-	$(CC) $(ccflags) -MMD -MP -c -o $@ $<
+	$(call say,CC) $(CC) $(ccflags) -MMD -MP -c -o $@ $<
 
 # migrations/NNNN_name.sql -> a C table of {version, name, sql}; a gap or a repeat stops the build.
 $(O)/gen/migrations.c: $(wildcard migrations/*.sql) migrations Makefile
