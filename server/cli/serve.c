@@ -149,6 +149,7 @@ static enum err run(struct serve *s, const char *data_dir, struct err_info *err)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an answer (507), not the end */
 
     /* Bound first, so that a taken port is said before seconds of loading; nobody can connect until
      * http_start listens. */

@@ -35,10 +35,10 @@ def work():
         g = pictures.grey(200, 150)
         return [(D, {"image": g}), (V, {"image1": g, "image2": g}), (D, {"image": b"x"}), (V, {"image1": g})]
     a, b, c = pictures.lfw("Abdullah_Gul", 13), pictures.lfw("Abdullah_Gul", 14), pictures.lfw("AJ_Cook")
-    group = pictures.read("cast/bbt1.jpg")
-    return [(V, {"image1": a, "image2": b}), (V, {"image1": a, "image2": c}), (D, {"image": group}), (E, {"image": b}),
-            (E, {"image": group, "face": "main"}), (D, {"image": c[:2000]}), (V, {"image1": a}),
-            (V, {"image1": group, "image2": a, "face": "all"}), (D, {"image": pictures.grey()})]
+    group, big = pictures.read("cast/bbt1.jpg"), {"min_size": "60"}
+    return [(V, {"image1": a, "image2": b}), (V, {"image1": a, "image2": c}), (D, {"image": group, **big}), (E, {"image": b}),
+            (E, {"image": group, "face": "main", **big}), (D, {"image": c[:2000]}), (V, {"image1": a}),
+            (V, {"image1": group, "image2": a, "face": "all", **big}), (D, {"image": pictures.grey()})]
 
 
 def mixed(t, s):

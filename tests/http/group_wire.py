@@ -1,6 +1,7 @@
 """Bytes on the wire: Expect, chunks, bodies that are too big, clients that are slow or vanish."""
 
 import json
+import resource
 import socket
 import struct
 import threading
@@ -98,13 +99,14 @@ def chunked(t, s):
         c.sendall(chunked_head(D, kind) + b"".join(chunks(body, size)))
         t.answer(f"chunks of {size}", client.read_answer(c), 200, "POST", D)
         c.close()
-    big = pictures.png(2200, 1600, noise(2200, 1600))
+    big = pictures.png(2400, 2000, noise(2400, 2000))  # over 4 MiB
     body, kind = client.form({"image": big})
+    quick = D + "?retry=false&min_size=400"
     c = s.socket()
-    c.sendall(chunked_head(D, kind) + b"".join(chunks(body, 50000)))
+    c.sendall(chunked_head(quick, kind) + b"".join(chunks(body, 50000)))
     t.answer(f"chunks, {len(body) // 1024} KiB go through a file", client.read_answer(c), 200, "POST", D)
     c.close()
-    t.answer("a form of as many", s.form(D, {"image": big}), 200, "POST", D)
+    t.answer("a form of as many", s.form(quick, {"image": big}), 200, "POST", D)
     c = s.socket()
     c.sendall(b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
               b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
@@ -181,7 +183,7 @@ def vanish(t, s):
         reset(c) if i % 2 else c.close()
     line = s.wait_log(lambda l: l.get("status") == 499)
     t.check("vanished: logged as 499", line, s.log[-1:])
-    end = time.monotonic() + 20
+    end = time.monotonic() + 300
     while s.metric("visavis_bytes_in_flight") and time.monotonic() < end:
         time.sleep(0.05)
     t.check("vanished: their bytes are given back", s.metric("visavis_bytes_in_flight") == 0)
@@ -258,19 +260,17 @@ def busy(t):
         t.check("and nothing is held", s.metric("visavis_bytes_in_flight") == 0)
 
 
-def disk_full(t, s):
-    """A body that would go to a file, where there is no room for files."""
-    del s
-    import resource  # pylint: disable=import-outside-toplevel
+def disk_full(t):
+    """A body that would go to a file, where files may not grow."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 * MIB, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, before[1]))
     try:
-        other = client.Server(t.binary)
+        s = client.Server(t.binary)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    with other:
-        t.answer("no room for a big body", other.form(D, {"image": bytes(8 * MIB)}), (507, 500))
-        t.answer("no room: small ones work", other.form(D, {"image": pictures.grey(64, 64)}), 200, "POST", D)
+    with s:
+        t.answer("no room for a big body", s.form(D, {"image": bytes(8 * MIB)}), 507, "POST", D, "storage_full")
+        t.answer("no room: small ones work", s.form(D, {"image": pictures.grey(64, 64)}), 200, "POST", D)
 
 
 def run(t):
@@ -282,3 +282,4 @@ def run(t):
         t.check("log: every line is ours", not bad, json.dumps(bad[:3]))
     slow(t)
     busy(t)
+    disk_full(t)

@@ -7,8 +7,10 @@
 
 #include "server/http/spool.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static uint8_t byte_at(size_t i)
 {
@@ -83,12 +85,32 @@ static void nowhere_to_write(void **state)
     spool_release(&s);
 }
 
+static void no_room(void **state)
+{
+    struct spool s = SPOOL_INIT;
+    struct err_info err = ERR_INFO_INIT;
+    struct rlimit before, small;
+    static char block[100000];
+    size_t left = 0;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = 50000;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    enum err rc = spool_add(&s, block, sizeof block, &left, "/tmp", &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(rc, ERR_STORAGE_FULL);
+    spool_release(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_stays_in_memory),
         cmocka_unit_test(big_moves_to_a_file_and_gives_memory_back),
         cmocka_unit_test(nowhere_to_write),
+        cmocka_unit_test(no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
