@@ -37,6 +37,7 @@ struct nn_shape nn__fast_shape(const struct nn__lowering *l, int value)
     if (value == nn__input_value(l->p)) {
         s.h += l->border.top + l->border.bottom;
         s.w += l->border.left + l->border.right;
+        if (l->border.folded) s.h = (s.h + 1) / 2, s.w = (s.w + 1) / 2;
     }
     return s;
 }
@@ -205,6 +206,8 @@ static struct nn__border input_border(const struct fuse *f)
     if (readers == 1) {
         b.top = conv->pad[0], b.left = conv->pad[1];
         b.bottom = conv->pad[2], b.right = conv->pad[3];
+        b.folded = nn__conv_folds(conv, f->g->in_c);
+        if (b.folded) b.pixel = NN__LANES;
     }
     return b;
 }

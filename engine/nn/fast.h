@@ -22,10 +22,13 @@ struct nn__fused {
 enum { NN__NONE = -2 };
 
 /* The packed input: a border of zeros that a first convolution would read, and pixels of c or pitch
- * floats. */
+ * floats. Folded: a first convolution of stride 2 and a large kernel (7x7 over three colours)
+ * becomes one of stride 1 and 4x4 taps, which Winograd can do: 2x2 pixels lie side by side, as
+ * channels (y, x, c) of a picture of half the size. */
 struct nn__border {
     int top, left, bottom, right;
     size_t pixel;
+    bool folded;
 };
 
 struct nn__lowering {
@@ -37,8 +40,34 @@ int nn__input_value(const struct nn_plan *p); /* the packed input's number */
 struct nn_shape nn__fast_shape(const struct nn__lowering *l, int value);
 size_t nn__fast_pixel(const struct nn__lowering *l, int value);
 
+/* fast_pack.c */
+enum nn__pack_kind {
+    NN__PACK_TAPS,   /* [panel][tap][run][channel], one tap a kernel position */
+    NN__PACK_MERGED, /* the same, one tap a kernel row */
+    NN__PACK_WINO2,
+    NN__PACK_WINO4,
+    NN__PACK_FOLDED, /* Winograd's F(3x3, 4x4) of a folded input: see nn__border */
+    NN__PACK_BIAS,
+    NN__PACK_SLOPE,
+    NN__PACK_ZEROS,
+    NN__PACK_DEPTHWISE,
+};
+
+struct nn__pack_of {
+    const struct nn_op *op;
+    const struct nn__simd *simd;
+    struct nn_shape in; /* of the op's input */
+    size_t pixel;       /* floats of an input pixel */
+    int channels;       /* of the output */
+};
+
+NODISCARD enum err nn__fast_pack(const float **out, const struct nn_plan *p, int op,
+                                 enum nn__pack_kind kind, const struct nn__pack_of *k,
+                                 struct err_info *err);
+
 /* fast_conv.c */
 bool nn__conv_is_product(const struct nn_op *op);
+bool nn__conv_folds(const struct nn_op *op, int in_c);
 /* Whether a max_pool can be computed with it, row by row: the direct product, nothing padded. */
 bool nn__conv_takes_pool(const struct nn_plan *p, int conv, const struct nn_op *pool);
 NODISCARD enum err nn__fast_conv(struct nn__lowering *l, const struct nn__fused *f,

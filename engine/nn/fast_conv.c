@@ -6,161 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum pack_kind {
-    PACK_TAPS,   /* [panel][tap][run][channel], one tap a kernel position */
-    PACK_MERGED, /* the same, one tap a kernel row */
-    PACK_WINO2,
-    PACK_WINO4,
-    PACK_BIAS,
-    PACK_SLOPE,
-    PACK_ZEROS,
-    PACK_DEPTHWISE,
-};
-
 /* What a thread keeps in its second cache (512 KiB or more): Winograd's tiles, rows between a
  * convolution and its pool. */
 enum { TILE_FLOATS = 96 * 1024, TILES_MAX = 96, TILES_UNIT = 12 };
 enum { POOL_FLOATS = 24 * 1024, POOL_KERNEL_MAX = 8 };
 
-struct pack {
-    const struct nn_op *op;
-    const struct nn__simd *simd;
-    struct nn_shape in; /* of the op's input */
-    size_t pixel;       /* floats of an input pixel */
-    int channels;       /* of the output */
-    int m;              /* Winograd */
-};
-
 bool nn__conv_is_product(const struct nn_op *op)
 {
     return op->groups == 1 && op->kernel[0] * op->kernel[1] <= NN__TAPS_MAX;
-}
-
-/* Writes w[o][k] for k in the order the product reads it. at: index of (input channel, kernel
- * position) in the op's weights of one output channel; channels past the last are zeros. */
-static float *pack_product(const struct pack *k, int taps, int run,
-                           size_t (*at)(const struct pack *k, int tap, int r))
-{
-    int oc = k->channels, pitch = (int)nn__pitch(oc);
-    size_t each = (size_t)taps * run, src_each = k->op->w_count / (size_t)oc;
-    float *out = mem_aligned(each * (size_t)pitch, sizeof *out), *o = out;
-    if (!out) return NULL;
-    for (int ch = 0, wide; ch < pitch; ch += wide) {
-        wide = k->simd->panel(pitch - ch);
-        for (int t = 0; t < taps; t++)
-            for (int r = 0; r < run; r++) {
-                size_t from = at(k, t, r);
-                for (int c = ch; c < ch + wide; c++)
-                    *o++ = c < oc && from != SIZE_MAX ? k->op->w[c * src_each + from] : 0;
-            }
-    }
-    return out;
-}
-
-static size_t at_taps(const struct pack *k, int tap, int r)
-{
-    return (size_t)r * k->op->kernel[0] * k->op->kernel[1] + (size_t)tap;
-}
-
-static size_t at_merged(const struct pack *k, int tap, int r)
-{
-    int kx = r / k->in.c, c = r % k->in.c;
-    return ((size_t)c * k->op->kernel[0] + tap) * k->op->kernel[1] + kx;
-}
-
-static size_t at_dense(const struct pack *k, int tap, int r)
-{
-    size_t c = (size_t)r % k->pixel, cell = (size_t)r / k->pixel;
-    (void)tap;
-    return c < (size_t)k->in.c ? c * k->in.h * k->in.w + cell : SIZE_MAX;
-}
-
-static float *make_taps(const void *arg)
-{
-    const struct pack *k = arg;
-    if (k->op->kind == NN_DENSE)
-        return pack_product(k, 1, (int)(k->pixel * (size_t)k->in.h * k->in.w), at_dense);
-    return pack_product(k, k->op->kernel[0] * k->op->kernel[1], k->in.c, at_taps);
-}
-
-static float *make_merged(const void *arg)
-{
-    const struct pack *k = arg;
-    return pack_product(k, k->op->kernel[0], k->op->kernel[1] * k->in.c, at_merged);
-}
-
-/* U = G g G^T in double, [point][panel][ic][channel]. */
-static float *make_wino(const void *arg)
-{
-    static const double G4[6][3] = {{1. / 4, 0, 0},
-                                    {-1. / 6, -1. / 6, -1. / 6},
-                                    {-1. / 6, 1. / 6, -1. / 6},
-                                    {1. / 24, 1. / 12, 1. / 6},
-                                    {1. / 24, -1. / 12, 1. / 6},
-                                    {0, 0, 1}};
-    static const double G2[4][3] = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
-    const struct pack *k = arg;
-    const double(*G)[3] = k->m == 4 ? G4 : G2;
-    int side = k->m + 2, oc = (int)nn__pitch(k->channels), ic = k->in.c;
-    size_t points = (size_t)side * side, each = (size_t)ic * oc;
-    float *out = mem_aligned(points * each, sizeof *out);
-    if (!out) return NULL;
-    memset(out, 0, points * each * sizeof *out);
-    for (int ch = 0, wide; ch < oc; ch += wide) {
-        wide = k->simd->panel(oc - ch);
-        for (int o = ch; o < ch + wide && o < k->channels; o++)
-            for (int i = 0; i < k->in.c; i++) {
-                const float *g = k->op->w + ((size_t)o * k->in.c + i) * 9;
-                float *to = out + (size_t)ch * ic + (size_t)i * wide + (o - ch);
-                double half[6][3];
-                for (int y = 0; y < side; y++)
-                    for (int x = 0; x < 3; x++)
-                        half[y][x] = G[y][0] * g[x] + G[y][1] * g[3 + x] + G[y][2] * g[6 + x];
-                for (int y = 0; y < side; y++)
-                    for (int x = 0; x < side; x++)
-                        to[(size_t)(y * side + x) * each] =
-                            (float)(half[y][0] * G[x][0] + half[y][1] * G[x][1] +
-                                    half[y][2] * G[x][2]);
-            }
-    }
-    return out;
-}
-
-static float *make_depthwise(const void *arg)
-{
-    const struct pack *k = arg;
-    size_t pitch = nn__pitch(k->channels), taps = (size_t)k->op->kernel[0] * k->op->kernel[1];
-    float *out = mem_aligned(taps * pitch, sizeof *out);
-    for (size_t t = 0; out && t < taps; t++)
-        for (size_t c = 0; c < pitch; c++)
-            out[t * pitch + c] = c < (size_t)k->channels ? k->op->w[c * taps + t] : 0;
-    return out;
-}
-
-static float *padded(const float *from, size_t n, size_t room, float otherwise)
-{
-    float *out = mem_aligned(room, sizeof *out);
-    for (size_t i = 0; out && i < room; i++) out[i] = i >= n ? 0 : from ? from[i] : otherwise;
-    return out;
-}
-
-static float *make_bias(const void *arg)
-{
-    const struct pack *k = arg;
-    return padded(k->op->b, (size_t)k->channels, nn__pitch(k->channels), 0);
-}
-
-static float *make_slope(const void *arg)
-{
-    const struct pack *k = arg;
-    return padded(k->op->w, (size_t)k->channels, nn__pitch(k->channels), k->op->alpha);
-}
-
-static float *make_zeros(const void *arg)
-{
-    const struct pack *k = arg;
-    size_t run = k->pixel * (size_t)k->op->kernel[1]; /* at most */
-    return padded(NULL, run, run, 0);
 }
 
 enum err nn__fast_act(struct nn__act *out, const struct nn_plan *p, int op, int channels,
@@ -173,8 +26,8 @@ enum err nn__fast_act(struct nn__act *out, const struct nn_plan *p, int op, int 
     if (o->kind == NN_RELU6) out->kind = NN__ACT_RELU6;
     if (o->kind != NN_PRELU && o->kind != NN_LEAKY_RELU) return ERR_OK;
     out->kind = NN__ACT_SLOPE;
-    struct pack k = {.op = o, .channels = channels};
-    return nn__net_pack(&out->slope, p->net, op, PACK_SLOPE, 0, 0, make_slope, &k, err);
+    struct nn__pack_of k = {.op = o, .channels = channels};
+    return nn__fast_pack(&out->slope, p, op, NN__PACK_SLOPE, &k, err);
 }
 
 /* ---- The steps ---- */
@@ -278,7 +131,7 @@ static void wino_chunk(void *arg, int chunk, int thread)
     int tile = chunk * l->tiles_at_once, tiles = l->tiles - tile;
     if (tiles > l->tiles_at_once) tiles = l->tiles_at_once;
     l->simd->wino_in(&l->wino, v, tile, tiles);
-    l->simd->wino_mul(&l->wino, m, v, tiles, 0, (l->wino.m + 2) * (l->wino.m + 2));
+    l->simd->wino_mul(&l->wino, m, v, tiles, 0, l->wino.m == 2 ? 16 : 36);
     l->simd->wino_out(&l->wino, m, tile, tiles);
 }
 
@@ -307,7 +160,7 @@ static void run_wino(struct nn_plan *p, const struct nn__step *s)
 {
     struct layer l = *(const struct layer *)s->data;
     struct nn__wino *w = &l.wino;
-    int threads = nn__pool_threads(p->pool), points = (w->m + 2) * (w->m + 2);
+    int threads = nn__pool_threads(p->pool), points = w->m == 2 ? 16 : 36;
     bind(p, s, &l);
     l.tiles = p->rows * w->tiles_y * w->tiles_x;
     bool together = threads > 1 && l.tiles < threads * TILES_UNIT; /* all threads on the same few */
@@ -365,7 +218,9 @@ bool nn__conv_takes_pool(const struct nn_plan *p, int conv, const struct nn_op *
     if (pool->kind != NN_MAX_POOL || op->kind != NN_CONV2D || !nn__conv_is_product(op))
         return false;
     if (pool->pad[0] || pool->pad[1] || pool->kernel[0] > POOL_KERNEL_MAX) return false;
-    return !choose_wino(op, nn__shape(p, op->in[0]), p->shapes[conv]);
+    struct nn_shape in = nn__shape(p, op->in[0]);
+    if (op->in[0] == NN__INPUT && nn__conv_folds(op, in.c)) return false;
+    return !choose_wino(op, in, p->shapes[conv]);
 }
 
 static void setup_pool(struct layer *l, const struct nn_plan *p, const struct nn_op *op,
@@ -391,14 +246,23 @@ static void setup_pool(struct layer *l, const struct nn_plan *p, const struct nn
     s->kernel = "direct+max_pool";
 }
 
-static enum err setup_wino(struct layer *l, struct nn_plan *p, const struct pack *k, int op, int m,
-                           struct nn__step *s, struct err_info *err)
+/* Stride 2, five to eight taps a side, and four times the channels fit one vector: 36 multiply-adds
+ * where the direct product has 9 k^2, and the transforms of one input vector. */
+bool nn__conv_folds(const struct nn_op *op, int in_c)
+{
+    return nn__conv_is_product(op) && op->dilation == 1 && 4 * in_c <= NN__LANES && op->out >= 16 &&
+           op->stride[0] == 2 && op->stride[1] == 2 && op->kernel[0] > 4 && op->kernel[0] <= 8 &&
+           op->kernel[1] > 4 && op->kernel[1] <= 8;
+}
+
+static enum err setup_wino(struct layer *l, struct nn_plan *p, const struct nn__pack_of *k, int op,
+                           int m, struct nn__step *s, struct err_info *err)
 {
     const struct nn__conv *c = &l->conv;
     struct nn__wino *w = &l->wino;
     *w = (struct nn__wino){.m = m,
                            .ic = (int)k->pixel,
-                           .run = k->in.c,
+                           .run = m == 3 ? 4 * k->in.c : k->in.c,
                            .oc = c->oc,
                            .ih = c->ih,
                            .iw = c->iw,
@@ -411,18 +275,19 @@ static enum err setup_wino(struct layer *l, struct nn_plan *p, const struct pack
                            .plus = c->plus};
     w->tiles_y = (c->oh + m - 1) / m;
     w->tiles_x = (c->ow + m - 1) / m;
-    size_t points = (size_t)(m + 2) * (m + 2), both = (size_t)w->ic + w->oc;
+    size_t side = m == 2 ? 4 : 6, points = side * side, both = (size_t)w->ic + w->oc;
     int room = (int)((TILE_FLOATS / (points * both) + TILES_UNIT / 2) / TILES_UNIT) * TILES_UNIT;
     l->tiles_room = room < TILES_UNIT ? TILES_UNIT : room < TILES_MAX ? room : TILES_MAX;
     s->scratch =
         sizeof(float) * points * (l->tiles_room * both + 2 * NN__LANES) * (size_t)p->threads;
     s->weights = sizeof(float) * points * (size_t)w->run * w->oc;
     s->run = run_wino;
-    s->kernel = m == 4 ? "wino4" : "wino2";
-    struct pack mine = *k;
-    mine.m = m;
-    return nn__net_pack(&w->w, p->net, op, m == 4 ? PACK_WINO4 : PACK_WINO2, 0, 0, make_wino, &mine,
-                        err);
+    s->kernel = m == 4 ? "wino4" : m == 2 ? "wino2" : "wino3+fold";
+    return nn__fast_pack(&w->w, p, op,
+                         m == 4   ? NN__PACK_WINO4
+                         : m == 2 ? NN__PACK_WINO2
+                                  : NN__PACK_FOLDED,
+                         k, err);
 }
 
 /* Returns whether one run covers a whole kernel row: pixels side by side, and no column padded. */
@@ -433,7 +298,8 @@ static bool setup_geometry(struct layer *l, const struct nn__lowering *low,
     struct nn_shape in = nn__fast_shape(low, f->in), out = low->p->shapes[f->op];
     struct nn__conv *c = &l->conv;
     bool bordered = f->in == nn__input_value(low->p) &&
-                    low->border.top + low->border.left + low->border.bottom + low->border.right;
+                    (low->border.folded ||
+                     low->border.top + low->border.left + low->border.bottom + low->border.right);
     c->pixel = nn__fast_pixel(low, f->in);
     c->row = c->pixel * (size_t)in.w;
     c->image = c->row * (size_t)in.h;
@@ -476,7 +342,7 @@ enum err nn__fast_conv(struct nn__lowering *low, const struct nn__fused *f, stru
     struct nn_plan *p = low->p;
     const struct nn_op *op = &p->net->graph->ops[f->op];
     struct nn_shape in = nn__shape(p, f->in), out = p->shapes[f->op];
-    struct pack k = {.op = op, .simd = p->net->simd, .in = in, .channels = out.c};
+    struct nn__pack_of k = {.op = op, .simd = p->net->simd, .in = in, .channels = out.c};
     k.pixel = nn__fast_pixel(low, f->in);
     struct layer *l = calloc(1, sizeof *l);
     if (!l) return err_set(err, ERR_NOMEM, "%s: no memory", op->name);
@@ -490,8 +356,10 @@ enum err nn__fast_conv(struct nn__lowering *low, const struct nn__fused *f, stru
     bool merged = setup_geometry(l, low, f);
     if (f->plus != NN__NONE) setup_plus(&l->conv.plus, low, f->plus);
     enum err rc = nn__fast_act(&l->conv.act, p, f->act, out.c, err);
-    if (!rc) rc = nn__net_pack(&l->conv.b, p->net, f->op, PACK_BIAS, 0, 0, make_bias, &k, err);
-    int m = op->kind == NN_CONV2D && k.pixel % NN__LANES == 0 ? choose_wino(op, in, out) : 0;
+    if (!rc) rc = nn__fast_pack(&l->conv.b, p, f->op, NN__PACK_BIAS, &k, err);
+    bool folded = f->in == nn__input_value(p) && low->border.folded;
+    int m = folded ? 3 : 0;
+    if (op->kind == NN_CONV2D && !m && k.pixel % NN__LANES == 0) m = choose_wino(op, in, out);
     if (rc) goto fail;
     if (m) {
         rc = setup_wino(l, p, &k, f->op, m, &s, err);
@@ -500,12 +368,11 @@ enum err nn__fast_conv(struct nn__lowering *low, const struct nn__fused *f, stru
         s.kernel = op->kind == NN_DENSE ? "dense" : "direct";
         s.weights = sizeof(float) * (size_t)l->conv.kh * l->conv.kx * l->conv.run * l->conv.oc;
         if (f->pool >= 0) setup_pool(l, p, &p->net->graph->ops[f->pool], p->shapes[f->pool], &s);
-        rc = nn__net_pack(&l->conv.zeros, p->net, f->op, PACK_ZEROS, 0, 0, make_zeros, &k, err);
+        rc = nn__fast_pack(&l->conv.zeros, p, f->op, NN__PACK_ZEROS, &k, err);
         if (!rc && merged)
-            rc = nn__net_pack(&l->conv.w, p->net, f->op, PACK_MERGED, 0, 0, make_merged, &k, err);
+            rc = nn__fast_pack(&l->conv.w, p, f->op, NN__PACK_MERGED, &k, err);
         else if (!rc)
-            rc = nn__net_pack(&l->conv.w, p->net, f->op, PACK_TAPS, op->kind == NN_DENSE ? in.h : 0,
-                              op->kind == NN_DENSE ? in.w : 0, make_taps, &k, err);
+            rc = nn__fast_pack(&l->conv.w, p, f->op, NN__PACK_TAPS, &k, err);
     }
     if (!rc) return nn__plan_step(p, &s, err);
 fail:
@@ -532,7 +399,7 @@ enum err nn__fast_depthwise(struct nn__lowering *low, const struct nn__fused *f,
     struct nn_plan *p = low->p;
     const struct nn_op *op = &p->net->graph->ops[f->op];
     struct nn_shape in = nn__shape(p, f->in), out = p->shapes[f->op];
-    struct pack k = {.op = op, .channels = out.c};
+    struct nn__pack_of k = {.op = op, .channels = out.c};
     struct layer *l = calloc(1, sizeof *l);
     if (!l) return err_set(err, ERR_NOMEM, "%s: no memory", op->name);
     struct nn__step s = nn__step_of(p, f->op);
@@ -555,10 +422,8 @@ enum err nn__fast_depthwise(struct nn__lowering *low, const struct nn__fused *f,
                                     .pl = op->pad[1],
                                     .dilation = op->dilation};
     enum err rc = nn__fast_act(&l->window.act, p, f->act, out.c, err);
-    if (!rc) rc = nn__net_pack(&l->window.b, p->net, f->op, PACK_BIAS, 0, 0, make_bias, &k, err);
-    if (!rc)
-        rc = nn__net_pack(&l->window.w, p->net, f->op, PACK_DEPTHWISE, 0, 0, make_depthwise, &k,
-                          err);
+    if (!rc) rc = nn__fast_pack(&l->window.b, p, f->op, NN__PACK_BIAS, &k, err);
+    if (!rc) rc = nn__fast_pack(&l->window.w, p, f->op, NN__PACK_DEPTHWISE, &k, err);
     if (!rc) return nn__plan_step(p, &s, err);
     free(l);
     return rc;

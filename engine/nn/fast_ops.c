@@ -27,6 +27,34 @@ static void pack_row(float *dst, const float *src, struct nn_shape s, int y, siz
     }
 }
 
+/* 2x2 pixels as channels (y, x, c): one row of cells, from the four rows and columns that padding
+ * may cut. */
+static void fold_row(float *dst, const float *src, struct nn_shape s, int y, int cells,
+                     const struct nn__border *b)
+{
+    memset(dst, 0, (size_t)cells * b->pixel * sizeof *dst);
+    for (int phase = 0; phase < 4; phase++) {
+        int row = 2 * y + phase / 2 - b->top;
+        if (row < 0 || row >= s.h) continue;
+        int off = phase % 2 - b->left; /* of column 2 cell + off */
+        int lo = off < 0 ? (1 - off) / 2 : 0, hi = (s.w - off + 1) / 2;
+        for (int c = 0; c < s.c; c++) {
+            const float *from = src + ((size_t)c * s.h + row) * s.w + off;
+            float *to = dst + phase * s.c + c;
+            for (int x = lo; x < hi && x < cells; x++) to[x * b->pixel] = from[2 * x];
+        }
+    }
+}
+
+static void fold(float *dst, const float *src, int n, struct nn_shape s, const struct nn__border *b)
+{
+    int h = (s.h + b->top + b->bottom + 1) / 2, w = (s.w + b->left + b->right + 1) / 2;
+    for (int i = 0; i < n; i++)
+        for (int y = 0; y < h; y++)
+            fold_row(dst + ((size_t)i * h + y) * w * b->pixel, src + (size_t)i * s.c * s.h * s.w, s,
+                     y, w, b);
+}
+
 static void pack(float *dst, const float *src, int n, struct nn_shape s, const struct nn__border *b)
 {
     size_t row = (size_t)(s.w + b->left + b->right) * b->pixel;
@@ -53,7 +81,9 @@ void nn__fast_emit(const struct nn_plan *p, int op, float *dst)
 
 static void run_pack_input(struct nn_plan *p, const struct nn__step *s)
 {
-    pack(nn__write(p, s->out), nn__read(p, NN__INPUT), p->rows, nn__shape(p, NN__INPUT), s->data);
+    const struct nn__border *b = s->data;
+    (b->folded ? fold : pack)(nn__write(p, s->out), nn__read(p, NN__INPUT), p->rows,
+                              nn__shape(p, NN__INPUT), b);
 }
 
 enum err nn__fast_pack_input(struct nn__lowering *l, struct err_info *err)

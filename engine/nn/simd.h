@@ -57,10 +57,10 @@ struct nn__conv {
     int out_first;
 };
 
-/* 3x3 convolutions of stride 1 by Winograd's F(m x m, 3x3), m 2 or 4 (Lavin and Gray 2015): tiles
- * of (m+2)^2 inputs give m^2 outputs. points = (m+2)^2. v [points][tiles][ic] and m
- * [points][tiles][oc] are scratch, with v_point and m_point floats from one point to the next; w
- * [point][panel][ic][channel of the panel]. */
+/* Convolutions of stride 1 by Winograd (Lavin and Gray 2015): F(2x2, 3x3), F(4x4, 3x3) or F(3x3,
+ * 4x4), by m. Tiles of side^2 inputs, side 4 or 6, give m^2 outputs; points = side^2. v
+ * [points][tiles][ic] and m [points][tiles][oc] are scratch, with v_point and m_point floats from
+ * one point to the next; w [point][panel][run][channel of the panel]. */
 struct nn__wino {
     int m, ic, oc; /* ic, oc: pitches */
     int run;       /* input channels that are not padding: what w holds */

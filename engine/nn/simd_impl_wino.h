@@ -32,6 +32,14 @@ INLINE void at6(vf o[4], const vf m[6])
     o[3] = v_fma(v_set(8), d34, d12) + m[5];
 }
 
+INLINE void at6_3(vf o[3], const vf m[6])
+{
+    vf s12 = m[1] + m[2], d12 = m[1] - m[2], s34 = m[3] + m[4], d34 = m[3] - m[4];
+    o[0] = m[0] + s12 + s34;
+    o[1] = v_fma(v_set(2), d34, d12);
+    o[2] = v_fma(v_set(4), s34, s12) + m[5];
+}
+
 INLINE void at4(vf o[2], const vf m[4])
 {
     o[0] = m[0] + m[1] + m[2];
@@ -91,10 +99,10 @@ INLINE void tiles_in(const int side, const struct nn__wino *t, float *v, int til
 
 static void wino_in(const struct nn__wino *t, float *v, int tile, int tiles)
 {
-    if (t->m == 4)
-        tiles_in(6, t, v, tile, tiles);
-    else
+    if (t->m == 2)
         tiles_in(4, t, v, tile, tiles);
+    else
+        tiles_in(6, t, v, tile, tiles);
 }
 
 static void wino_mul(const struct nn__wino *t, float *m, const float *v, int tiles, int point,
@@ -122,18 +130,20 @@ static void wino_mul(const struct nn__wino *t, float *m, const float *v, int til
 
 /* One tile, one vector of channels: A^T M A, then bias, sum and activation for the pixels that
  * exist. */
-INLINE void tile_out(const int side, const struct nn__wino *t, const float *m, struct pixel p,
+INLINE void tile_out(const int out, const struct nn__wino *t, const float *m, struct pixel p,
                      size_t ch)
 {
-    const int out = side - 2;
+    const int side = out == 2 ? 4 : 6;
     vf mid[4][6];
     UNROLL for (int x = 0; x < side; x++)
     {
         vf d[6], o[4];
         UNROLL for (int y = 0; y < side; y++) d[y] =
             v_load(m + (size_t)(y * side + x) * t->m_point + ch);
-        if (side == 6)
+        if (out == 4)
             at6(o, d);
+        else if (out == 3)
+            at6_3(o, d);
         else
             at4(o, d);
         UNROLL for (int y = 0; y < out; y++) mid[y][x] = o[y];
@@ -142,8 +152,10 @@ INLINE void tile_out(const int side, const struct nn__wino *t, const float *m, s
     UNROLL for (int y = 0; y < out; y++)
     {
         vf o[4];
-        if (side == 6)
+        if (out == 4)
             at6(o, mid[y]);
+        else if (out == 3)
+            at6_3(o, mid[y]);
         else
             at4(o, mid[y]);
         int oy = p.y * out + y;
@@ -167,10 +179,13 @@ static void wino_out(const struct nn__wino *t, const float *m, int tile, int til
     struct pixel p = pixel_at(tile, t->tiles_y, t->tiles_x);
     for (int i = 0; i < tiles; i++, pixel_next(&p, t->tiles_y, t->tiles_x)) {
         const float *from = m + (size_t)i * t->oc;
-        for (size_t ch = 0; ch < (size_t)t->oc; ch += VL)
+        for (size_t ch = 0; ch < (size_t)t->oc; ch += VL) {
             if (t->m == 4)
-                tile_out(6, t, from, p, ch);
-            else
                 tile_out(4, t, from, p, ch);
+            else if (t->m == 3)
+                tile_out(3, t, from, p, ch);
+            else
+                tile_out(2, t, from, p, ch);
+        }
     }
 }

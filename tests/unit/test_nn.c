@@ -178,6 +178,10 @@ static int random_conv(struct net_made *m, int in, int ic, uint64_t *s)
     nn_op_init(&op, NN_CONV2D, "");
     random_window(&op, s, false);
     op.dilation = nets_int(s, 0, 3) ? 1 : 2;
+    if (ic <= 4 && nets_int(s, 0, 1)) { /* a stem, which is folded */
+        op.dilation = 1;
+        for (int i = 0; i < 2; i++) op.kernel[i] = nets_int(s, 5, 8), op.stride[i] = 2;
+    }
     op.out = nets_int(s, 0, 1) ? nets_int(s, 1, 70) : 16 * nets_int(s, 1, 9);
     switch (nets_int(s, 0, 5)) {
     case 0:
