@@ -63,6 +63,7 @@ enum detect_pass {
     PASS_ROT180,
     PASS_ROT270,
     PASS_LOW,
+    PASS_LOW_ENLARGED,
     PASS_COUNT
 };
 const char *detect_pass_name(
