@@ -412,7 +412,11 @@ static enum err fetch_all(struct fetch *f, struct err_info *err)
         if (missing > 0 && (rc = fetch_missing(f, err))) return rc;
     }
     if (missing < 0) return err->code;
-    return calibrate(f, err);
+    rc = calibrate(f, err);
+    if (!rc || f->work[0]) return rc;
+    /* nothing was to be made, and the folder may well be one that is only read */
+    fprintf(stderr, "visavis: the committed calibration could not be attached: %s\n", err->message);
+    return ERR_OK;
 }
 
 int fetch_run(const struct fetch_options *o)

@@ -1,3 +1,5 @@
+/* Limits follow from the size of the file that is imported; the answer is the one JSON line that
+ * the program prints. */
 #include "server/cli/importer.h"
 
 #include <errno.h>

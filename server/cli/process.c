@@ -1,3 +1,4 @@
+/* fork and exec, with a poll loop that reads what the program says and ticks meanwhile. */
 #include "server/cli/process.h"
 
 #include <errno.h>

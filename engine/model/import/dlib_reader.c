@@ -1,3 +1,5 @@
+/* Numbers, strings and tensors as dlib writes them; every length is compared with what is left of
+ * the file before anything is believed. */
 #include "engine/model/import/dlib_reader.h"
 
 #include <math.h>

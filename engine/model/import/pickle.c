@@ -1,3 +1,6 @@
+/* The stack machine. Its one rule: an opcode that is not in step() is refused, and what is there
+ * only builds values. Values are never freed one by one, so nothing here recurses over what a file
+ * nested. */
 #include "engine/model/import/pickle.h"
 
 #include <stdbool.h>

@@ -1,3 +1,5 @@
+/* From a container to named tensors: find the pickle, read it as data, find each storage's bytes,
+ * check that every view lies inside its storage. Nothing is copied until torch_values. */
 #include "engine/model/import/torch_file.h"
 
 #include <string.h>
