@@ -2,16 +2,23 @@
 #include "server/cli/cli.h"
 
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "server/api/api.h"
 #include "server/cli/data_dir.h"
+
+/* glibc raises both by itself with every big block that is freed, and then keeps whole pictures in
+ * the arena of each worker: measured with 16 pictures of 10 megapixels at once, 695 MB stayed; with
+ * fixed values 227 MB, of which 161 MB are there from the start. */
+enum { MMAP_THRESHOLD_BYTES = 4 << 20, TRIM_THRESHOLD_BYTES = 16 << 20 };
 
 static const char usage[] =
     "usage: visavis serve [OPTIONS]\n\n"
@@ -135,6 +142,15 @@ static void wait_for_signal(const sigset_t *set)
     log_line(LOG_INFO, "stopping", "\"signal\":\"%s\"", number == SIGINT ? "SIGINT" : "SIGTERM");
 }
 
+/* 1,000 connections and their temporary files want more than the usual soft limit of 1,024. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit)) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static enum err run(struct serve *s, const char *data_dir, struct err_info *err)
 {
     struct http_address address = {.fd = -1};
@@ -143,6 +159,9 @@ static enum err run(struct serve *s, const char *data_dir, struct err_info *err)
     enum err rc;
     double started = clock_seconds();
 
+    raise_file_limit();
+    mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
+    mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES);
     /* Before any thread: all of them inherit the mask, and only sigwait takes these two. */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
