@@ -1,4 +1,5 @@
-/* A growable byte buffer with a hard cap given when it is made: nothing that a client sends can make it larger. */
+/* A growable byte buffer with a hard cap given when it is made: nothing that a client sends can
+ * make it larger. */
 #ifndef VISAVIS_ENGINE_BASE_BUF_H
 #define VISAVIS_ENGINE_BASE_BUF_H
 
@@ -23,14 +24,18 @@ NODISCARD enum err buf_printf(struct buf *b, struct err_info *err, const char *f
 NODISCARD enum err buf_reserve(struct buf *b, size_t len, struct err_info *err);
 /* Reads a whole file; ERR_TOO_LARGE over b->max, ERR_NOT_FOUND, ERR_IO. */
 NODISCARD enum err buf_read_file(struct buf *b, const char *path, struct err_info *err);
-/* The bytes become the caller's (free()); the buffer is empty again. NULL where nothing was added. */
+/* The bytes become the caller's (free()); the buffer is empty again. NULL where nothing was added.
+ */
 uint8_t *buf_take(struct buf *b);
 void buf_release(struct buf *b);
 
-/* Base64 (RFC 4648 section 4, padded). Encoding appends to out. Decoding appends the bytes; white space and a
- * "data:...;base64," prefix are accepted; ERR_BAD_BASE64 names the offset of the first wrong character. */
-NODISCARD enum err buf_add_base64(struct buf *out, const void *data, size_t len, struct err_info *err);
-NODISCARD enum err buf_add_unbase64(struct buf *out, const char *text, size_t len, struct err_info *err);
+/* Base64 (RFC 4648 section 4, padded). Encoding appends to out. Decoding appends the bytes; white
+ * space and a "data:...;base64," prefix are accepted; ERR_BAD_BASE64 names the offset of the first
+ * wrong character. */
+NODISCARD enum err buf_add_base64(struct buf *out, const void *data, size_t len,
+                                  struct err_info *err);
+NODISCARD enum err buf_add_unbase64(struct buf *out, const char *text, size_t len,
+                                    struct err_info *err);
 
 #define AUTO_BUF __attribute__((cleanup(buf_release)))
 

@@ -1,7 +1,8 @@
-/* Errors. A function that can fail returns enum err (0 is success) and fills a caller-owned struct err_info with one
- * sentence for the person who asked: the value AND the limit, no secrets, no pixels. err_info is not thread-local,
- * because a request crosses three threads. Engine and store never log and never exit: they return. The name of a
- * code is what a client reads in error.code; the HTTP status of each is in server/http/reply.c. */
+/* Errors. A function that can fail returns enum err (0 is success) and fills a caller-owned struct
+ * err_info with one sentence for the person who asked: the value AND the limit, no secrets, no
+ * pixels. err_info is not thread-local, because a request crosses three threads. Engine and store
+ * never log and never exit: they return. The name of a code is what a client reads in error.code;
+ * the HTTP status of each is in server/http/reply.c. */
 #ifndef VISAVIS_ENGINE_BASE_ERR_H
 #define VISAVIS_ENGINE_BASE_ERR_H
 
@@ -15,7 +16,8 @@ enum err {
     ERR_BAD_JSON,          /* bad_json */
     ERR_BAD_BASE64,        /* bad_base64 */
     ERR_BAD_IMAGE,         /* bad_image: right format, damaged or cut short */
-    ERR_UNSUPPORTED_IMAGE, /* unsupported_image: not JPEG, PNG or WebP, or a variant we refuse by name */
+    ERR_UNSUPPORTED_IMAGE, /* unsupported_image: not JPEG, PNG or WebP, or a variant we refuse by
+                              name */
     ERR_UNSUPPORTED,       /* unsupported_media_type: the request's content type */
     ERR_TOO_LARGE,         /* too_large: a body, picture or batch over its limit */
     ERR_NO_FACE,           /* no_face */
@@ -44,15 +46,20 @@ struct err_info {
     enum err code;
     char message[ERR_MESSAGE_BYTES];
 };
-#define ERR_INFO_INIT {ERR_OK, ""}
+#define ERR_INFO_INIT                                                                              \
+    {                                                                                              \
+        ERR_OK, ""                                                                                 \
+    }
 
-/* Fills *err (NULL allowed) and returns code, so that a caller can write `return err_set(err, ...)`. */
+/* Fills *err (NULL allowed) and returns code, so that a caller can write `return err_set(err,
+ * ...)`. */
 enum err err_set(struct err_info *err, enum err code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts "prefix: " before the message already in *err; returns its code. Adds the name of the file or image that a
- * lower layer did not know. */
-enum err err_prefix(struct err_info *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Puts "prefix: " before the message already in *err; returns its code. Adds the name of the file
+ * or image that a lower layer did not know. */
+enum err err_prefix(struct err_info *err, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* The stable snake_case name of a code ("no_face"). Never NULL; the string is static. */
 const char *err_name(enum err code);

@@ -1,4 +1,5 @@
-/* Memory and cleanup helpers: checked multiplication, aligned blocks, cleanup attributes. Header only. */
+/* Memory and cleanup helpers: checked multiplication, aligned blocks, cleanup attributes. Header
+ * only. */
 #ifndef VISAVIS_ENGINE_BASE_MEM_H
 #define VISAVIS_ENGINE_BASE_MEM_H
 
@@ -17,8 +18,8 @@ static inline bool mul_ok(size_t *out, size_t a, size_t b)
     return true;
 }
 
-/* 64-byte aligned, uninitialised, freed with free(). NULL when there is no memory or n * size overflows.
- * n * size == 0 gives a valid block. */
+/* 64-byte aligned, uninitialised, freed with free(). NULL when there is no memory or n * size
+ * overflows. n * size == 0 gives a valid block. */
 static inline void *mem_aligned(size_t n, size_t size)
 {
     size_t bytes;

@@ -67,8 +67,9 @@ struct http_address {
 };
 NODISCARD enum err http_bind(struct http_address *out, const char *listen, struct err_info *err);
 
-/* Listens and serves on address->fd, which is taken on ERR_OK (and then -1 in *address). o is copied;
- * what it points to is borrowed. *out is set before the first request can arrive; NULL on failure. */
+/* Listens and serves on address->fd, which is taken on ERR_OK (and then -1 in *address). o is
+ * copied; what it points to is borrowed. *out is set before the first request can arrive; NULL on
+ * failure. */
 NODISCARD enum err http_start(struct http **out, struct http_address *address,
                               const struct http_options *o, struct err_info *err);
 /* Stops accepting, answers 503 to new requests, finishes those in work, then closes every
