@@ -213,7 +213,7 @@ enum err lanes_new(struct lanes **out, int n_lanes, int threads_each, struct err
     }
     for (int i = 0; i < n_lanes; i++) {
         struct lane *lane = &l->lane[i];
-        char name[16];
+        char name[24];
         lane->all = l;
         if ((rc = nn_exec_new(&lane->exec, threads_each, 0, err))) goto fail;
         if (pthread_create(&lane->thread, NULL, lane_main, lane)) {
