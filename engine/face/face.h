@@ -108,6 +108,14 @@ void ert_close(struct ert *e);
 int ert_points(const struct ert *e); /* 5 or 68 */
 /* rect: l,t,r,b inclusive, integers. points: [ert_points][2], integers. Cannot fail. */
 void ert_predict(const struct ert *e, const struct image *im, const int rect[4], int (*points)[2]);
+/* The same made steady, for placing chips: the mean of 3 predictions from rectangles shifted and
+ * scaled by some 4 % around rect, then of 5 around the rectangle that this mean gives; not rounded.
+ * One prediction follows its rectangle, and the rectangle the detector's noise: over the eight EXIF
+ * encodings of three photographs the least cosine between descriptors is 0.9979 with one prediction
+ * (0.9985 with the mirror averaged in), 0.9992 (0.9995) this way; the similarities of genuine pairs
+ * stay (282 of DevTrain: mean 0.957, sd 0.016 both). */
+void ert_predict_steady(const struct ert *e, const struct image *im, const int rect[4],
+                        float (*points)[2]);
 /* The shape before its last step, for tests: after the first `cascades`, [ert_points][2] in units
  * of the rectangle. */
 void ert_shape(const struct ert *e, const struct image *im, const int rect[4], int cascades,
@@ -126,6 +134,8 @@ struct chip_place {
 };
 NODISCARD enum err chip_place_from_points(struct chip_place *out, const int (*p5)[2],
                                           double padding, int side, struct err_info *err);
+NODISCARD enum err chip_place_from_landmarks(struct chip_place *out, const float (*p5)[2],
+                                             double padding, int side, struct err_info *err);
 /* The same from MTCNN's five points and a template in chip pixels (facts section 5, "direct
  * template"). */
 NODISCARD enum err chip_place_from_template(struct chip_place *out, const float points[5][2],

@@ -109,6 +109,12 @@ static void run_landmarks(struct bench *b)
     ert_predict(b->ert, &b->lfw[b->next++ % PICTURES], b->rect, p);
 }
 
+static void run_steady(struct bench *b)
+{
+    float p[5][2];
+    ert_predict_steady(b->ert, &b->lfw[b->next++ % PICTURES], b->rect, p);
+}
+
 static void run_chip(struct bench *b)
 {
     static uint8_t chip[3 * CHIP_SIDE * CHIP_SIDE];
@@ -159,6 +165,7 @@ int main(void)
     measure("mtcnn_mixed", run_mixed, &b);
     measure("ladder_lfw", run_ladder, &b);
     measure("landmarks5", run_landmarks, &b);
+    measure("landmarks5_steady", run_steady, &b);
     measure("chip150", run_chip, &b);
 
     for (int i = 0; i < PICTURES; i++) {
