@@ -133,8 +133,8 @@ static enum err run(struct detection *first, int *n, enum detect_pass *pass, str
     return rc;
 }
 
-/* Looks in order: default, enlarged, padded, turned 180, 90, 270, low thresholds; the middle ones
- * only as far as needed. */
+/* Looks in order: default, enlarged, padded, turned 180, 90, 270, low thresholds, these enlarged;
+ * the middle ones only as far as needed. */
 static void test_decisions(void **state)
 {
     static const struct {
@@ -187,23 +187,30 @@ static void test_decisions(void **state)
          PASS_LOW,
          7,
          1},
+        {"low thresholds, enlarged",
+         200,
+         true,
+         {{.5f, .5f, .5f, .5f, .5f, .5f, .5f, .9996f}, {0}, 0},
+         PASS_LOW_ENLARGED,
+         8,
+         1},
         {"low thresholds do not convince",
          200,
          true,
          {{.5f, .5f, .5f, .5f, .5f, .5f, .985f}, {0}, 0},
          PASS_DEFAULT,
-         7,
+         8,
          0},
-        {"likely", 200, true, {{.98f, .5f, .5f, .5f, .5f, .5f, .5f}, {0}, 0}, PASS_DEFAULT, 7, 1},
-        {"unlikely", 200, true, {{.95f, .5f, .5f, .5f, .5f, .5f, .5f}, {0}, 0}, PASS_DEFAULT, 7, 0},
+        {"likely", 200, true, {{.98f, .5f, .5f, .5f, .5f, .5f, .5f}, {0}, 0}, PASS_DEFAULT, 8, 1},
+        {"unlikely", 200, true, {{.95f, .5f, .5f, .5f, .5f, .5f, .5f}, {0}, 0}, PASS_DEFAULT, 8, 0},
         {"likely but sideways",
          200,
          true,
          {{.98f, .5f, .5f, .5f, .5f, .5f, .5f}, {true}, 0},
          PASS_DEFAULT,
-         7,
+         8,
          0},
-        {"nothing", 200, true, {{0}, {0}, 0}, PASS_DEFAULT, 7, 0},
+        {"nothing", 200, true, {{0}, {0}, 0}, PASS_DEFAULT, 8, 0},
         {"no retry", 200, false, {{.8f}, {0}, 0}, PASS_DEFAULT, 1, 1},
     };
     struct fake *f = *state;
