@@ -51,6 +51,7 @@ enum nn__pack_kind {
     NN__PACK_SLOPE,
     NN__PACK_ZEROS,
     NN__PACK_DEPTHWISE,
+    NN__PACK_ONEDNN, /* made by onednn.c */
 };
 
 struct nn__pack_of {
@@ -77,7 +78,15 @@ NODISCARD enum err nn__fast_act(struct nn__act *out, const struct nn_plan *p, in
 NODISCARD enum err nn__fast_depthwise(struct nn__lowering *l, const struct nn__fused *f,
                                       struct err_info *err);
 
+/* onednn.c */
+bool nn__onednn_has_bf16(void);
+bool nn__onednn_has_amx(void);
+NODISCARD enum err nn__onednn_conv(struct nn__lowering *l, const struct nn__fused *f,
+                                   struct err_info *err);
+
 /* fast_ops.c */
+/* A value as an operand of a sum; its data is to be set when the step runs. */
+struct nn__plus nn__fast_plus(const struct nn__lowering *l, int value);
 NODISCARD enum err nn__fast_pack_input(struct nn__lowering *l, struct err_info *err);
 NODISCARD enum err nn__fast_pixels(struct nn__lowering *l, const struct nn__fused *f,
                                    struct err_info *err);

@@ -126,7 +126,7 @@ static void run_pixels(struct nn_plan *p, const struct nn__step *s)
     nn__fast_rows(p, p->rows * x.t.oh, 1, pixels_rows, &x);
 }
 
-static struct nn__plus plus_of(const struct nn__lowering *l, int value)
+struct nn__plus nn__fast_plus(const struct nn__lowering *l, int value)
 {
     struct nn_shape s = nn__fast_shape(l, value);
     size_t pixel = nn__fast_pixel(l, value);
@@ -151,9 +151,9 @@ enum err nn__fast_pixels(struct nn__lowering *l, const struct nn__fused *f, stru
     x->c = out.c;
     x->t.kind = op->kind == NN_MUL ? NN__PRODUCT : op->kind == NN_SIGMOID ? NN__SIGMOID : NN__SUM;
     x->t.oh = out.h, x->t.ow = out.w, x->t.oc = (int)nn__pitch(out.c);
-    x->t.a = plus_of(l, f->in);
+    x->t.a = nn__fast_plus(l, f->in);
     if (f->plus != NN__NONE) {
-        x->t.b = plus_of(l, f->plus);
+        x->t.b = nn__fast_plus(l, f->plus);
         struct nn_shape b = nn__shape(p, op->in[1]);
         x->t.b_everywhere = b.h != out.h || b.w != out.w;
     }

@@ -1,6 +1,6 @@
 /* Nets and plans: what is common to the backends. A net is checked once; a plan knows every shape,
  * has a place for every value and an order of steps, so that forward only runs them. */
-#include "engine/nn/nn_internal.h"
+#include "engine/nn/fast.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,9 +35,9 @@ enum err nn_net_new(struct nn_net **out, const struct nn_graph *g, enum nn_backe
     if (!net) return err_set(err, ERR_NOMEM, "no memory for a net");
     net->graph = g;
     net->backend = backend;
-    net->precision = NN_F32;
+    net->precision =
+        backend == NN_ONEDNN && precision != NN_F32 && nn__onednn_has_bf16() ? NN_BF16 : NN_F32;
     net->simd = nn__simd_pick();
-    (void)precision;
     pthread_mutex_init(&net->lock, NULL);
     *out = net;
     return ERR_OK;

@@ -10,6 +10,7 @@
 #define VISAVIS_ENGINE_NN_SIMD_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     NN__LANES = 16,     /* pitches are multiples of this */
@@ -108,6 +109,8 @@ struct nn__simd {
     void (*avg_pool)(const struct nn__window *t, int row, int rows);
     void (*depthwise)(const struct nn__window *t, int row, int rows);
     void (*pixels)(const struct nn__pixels *t, int row, int rows);
+    /* Rounded to nearest, ties to even; a NaN stays one. */
+    void (*to_bf16)(uint16_t *out, const float *in, size_t n);
     /* In place over the c channels of each pixel. */
     void (*softmax)(float *out, const float *in, int c, size_t pixel, int pixels);
 };

@@ -127,6 +127,20 @@ static void softmax(float *out, const float *in, int c, size_t pixel, int count)
     }
 }
 
+static void to_bf16(uint16_t *out, const float *in, size_t n)
+{
+    typedef uint32_t vu __attribute__((vector_size(VL * 4)));
+    typedef uint16_t vh __attribute__((vector_size(VL * 2)));
+    typedef uint16_t vh_mem __attribute__((vector_size(VL * 2), aligned(2), may_alias));
+    for (size_t i = 0; i < n; i += VL) { /* n is a multiple of 16 */
+        vf x = v_load(in + i);
+        vu u = (vu)x, nan = (vu)(x != x);
+        u = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+        u = (u & ~nan) | (0x7fc0 & nan);
+        *(vh_mem *)(out + i) = __builtin_convertvector(u, vh);
+    }
+}
+
 const struct nn__simd SIMD_TABLE = {
     .name = SIMD_NAME,
     .panel = panel,
@@ -139,5 +153,6 @@ const struct nn__simd SIMD_TABLE = {
     .avg_pool = avg_pool,
     .depthwise = depthwise,
     .pixels = pixels,
+    .to_bf16 = to_bf16,
     .softmax = softmax,
 };
