@@ -275,6 +275,41 @@ static void black_white_and_tiny_pictures(void **state)
     engine_close(e);
 }
 
+/* bf16 where the CPU has it (else the engine says f32, and the answers are the same). */
+static void bf16_stays_close_and_says_so(void **state)
+{
+    if (!test_have_models() || !test_have_shared()) skip();
+    (void)state;
+    struct engine *e = open_engine(1, NULL), *b = NULL;
+    struct err_info err = ERR_INFO_INIT;
+    struct engine_options o = {.models_dir = test_models_dir(), .threads = 1, .precision = "auto"};
+    if (engine_open(&b, &o, &err)) fail_msg("%s", err.message);
+    assert_string_equal(engine_embedder(e)->precision, "f32");
+    for (size_t i = 0; i < ARRAY_LEN(pictures); i++) {
+        struct analysis want = analyse(e, pictures[i], FACE_ALL),
+                        got = analyse(b, pictures[i], FACE_ALL);
+        struct analysis again = analyse(b, pictures[i], FACE_MAIN);
+        assert_int_equal(want.n, got.n);
+        for (int f = 0; f < want.n; f++) {
+            float s = match_similarity(want.faces[f].embedding, got.faces[f].embedding,
+                                       want.faces[f].dim);
+            if (s < 0.9999f)
+                fail_msg("%s: face %d has cosine %.6f in %s", pictures[i], f, (double)s,
+                         engine_embedder(b)->precision);
+        }
+        int found = 0; /* the main face alone is bit for bit one of all */
+        for (int f = 0; f < got.n; f++)
+            found += memcmp(got.faces[f].embedding, again.faces[0].embedding,
+                            (size_t)got.faces[f].dim * sizeof(float)) == 0;
+        assert_int_equal(found, 1);
+        analysis_release(&want);
+        analysis_release(&got);
+        analysis_release(&again);
+    }
+    engine_close(e);
+    engine_close(b);
+}
+
 static void recipes_tell_averages_apart(void **state)
 {
     if (!test_have_models()) skip();
@@ -313,6 +348,7 @@ int main(void)
         cmocka_unit_test(selection_and_its_errors),
         cmocka_unit_test(extras_come_when_asked),
         cmocka_unit_test(black_white_and_tiny_pictures),
+        cmocka_unit_test(bf16_stays_close_and_says_so),
         cmocka_unit_test(recipes_tell_averages_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
