@@ -20,7 +20,7 @@ struct engine;
 struct engine_options {
     const char *models_dir;
     const char *embedder;  /* model name; NULL: "dlib-resnet" */
-    const char *backend;   /* "onednn", "blas", "ref"; NULL: the fastest */
+    const char *backend;   /* "fast", "blas", "ref"; NULL: the fastest */
     const char *precision; /* "f32", "bf16", "auto"; NULL: "f32" */
     const char
         *average; /* overrides the model's averaging ("none", "mirror", ...); NULL: the model's */

@@ -30,7 +30,7 @@ struct engine {
     const struct model_info *embedder_info;
 };
 
-/* Names of engine_options; NULL: onednn, f32. ERR_INVALID. */
+/* Names of engine_options; NULL: fast, f32. ERR_INVALID. */
 NODISCARD enum err engine__parse_backend(enum nn_backend *out, const char *s, struct err_info *err);
 NODISCARD enum err engine__parse_precision(enum nn_precision *out, const char *s,
                                            struct err_info *err);

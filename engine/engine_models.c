@@ -185,7 +185,7 @@ enum err engine_bench(const char *models_dir, const char *name, const struct ben
         "{\"model\":\"%s\",\"backend\":\"%s\",\"precision\":\"%s\",\"batch\":%d,\"threads\":%d,"
         "\"runs\":%d,"
         "\"ms_median\":%.4f,\"ms_least\":%.4f,\"ms_a_row\":%.4f,\"gmacs\":%.4f,\"gflops\":%.1f}",
-        name, o->backend ? o->backend : nn_backend_name(NN_ONEDNN),
+        name, o->backend ? o->backend : nn_backend_name(NN_FAST),
         nn_precision_name(nn_net_precision(b.net)), o->batch, o->threads, runs, median * 1e3,
         took[0] * 1e3, median * 1e3 / o->batch, macs * 1e-9, 2e-9 * macs / median);
     emit(self, line);

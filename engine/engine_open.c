@@ -19,7 +19,7 @@ static const char *const model_names_fixed[EM_COUNT] = {
 
 enum err engine__parse_backend(enum nn_backend *out, const char *s, struct err_info *err)
 {
-    *out = NN_ONEDNN;
+    *out = NN_FAST;
     if (!s) return ERR_OK;
     for (int b = 0; b < NN_BACKEND_COUNT; b++) {
         if (strcmp(s, nn_backend_name((enum nn_backend)b)) == 0) {
@@ -27,7 +27,7 @@ enum err engine__parse_backend(enum nn_backend *out, const char *s, struct err_i
             return ERR_OK;
         }
     }
-    return err_set(err, ERR_INVALID, "backend '%.32s': expected onednn, blas or ref", s);
+    return err_set(err, ERR_INVALID, "backend '%.32s': expected fast, blas or ref", s);
 }
 
 enum err engine__parse_precision(enum nn_precision *out, const char *s, struct err_info *err)
@@ -179,8 +179,8 @@ enum err engine_open(struct engine **out, const struct engine_options *o, struct
     if ((rc = ert_open(&e->ert5, e->model[EM_ERT5], err))) goto fail;
     if (e->model[EM_ERT68] && (rc = ert_open(&e->ert68, e->model[EM_ERT68], err))) goto fail;
     make_recipe(e);
-    if ((rc = make_infos(e, o->models_dir, o->backend ? o->backend : nn_backend_name(NN_ONEDNN),
-                         err)))
+    if ((rc =
+             make_infos(e, o->models_dir, o->backend ? o->backend : nn_backend_name(NN_FAST), err)))
         goto fail;
     /* One thread a lane: the nets are small, so cores are better spent on different pictures than
      * on barriers. */

@@ -4,24 +4,25 @@
  * nothing.
  *
  * Backends agree within the tolerances of tests/unit/test_nn.c: ref (plain loops, double sums: the
- * oracle), blas (im2col + sgemm on OpenBLAS, portable), onednn (fast). Answers of one backend
- * depend neither on the batch size nor on the number of threads, bit for bit: a row's value is the
- * same alone or beside others, on 1 thread or many. Kernels of a layer follow a committed rule
- * (shape and CPU features), never a clock. */
+ * oracle), blas (im2col + sgemm on OpenBLAS, portable), fast (our own kernels in float32, which
+ * beat oneDNN at every layer measured and need no code made for a new size; oneDNN in bf16).
+ * Answers of one backend depend neither on the batch size nor on the number of threads, bit for
+ * bit: a row's value is the same alone or beside others, on 1 thread or many. Kernels of a layer
+ * follow a committed rule (shape and CPU features), never a clock. */
 #ifndef VISAVIS_ENGINE_NN_NN_H
 #define VISAVIS_ENGINE_NN_NN_H
 
 #include "engine/base/err.h"
 #include "engine/nn/graph.h"
 
-enum nn_backend { NN_REF, NN_BLAS, NN_ONEDNN, NN_BACKEND_COUNT };
+enum nn_backend { NN_REF, NN_BLAS, NN_FAST, NN_BACKEND_COUNT };
 enum nn_precision { NN_F32, NN_BF16, NN_AUTO };
 
 struct nn_net;
 struct nn_plan;
 
 /* *out borrows g (and its weights) for its whole life. precision: NN_AUTO is bf16 where the CPU has
- * the instructions (AMX or AVX512-BF16) and the backend is onednn, else f32. ERR_MODEL from
+ * the instructions (AMX or AVX512-BF16) and the backend is fast, else f32. ERR_MODEL from
  * nn_graph_check, ERR_NOMEM. */
 NODISCARD enum err nn_net_new(struct nn_net **out, const struct nn_graph *g,
                               enum nn_backend backend, enum nn_precision precision,

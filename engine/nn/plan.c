@@ -8,7 +8,7 @@
 
 enum { ROWS_MAX = 64 };
 
-static const char *const BACKEND_NAMES[NN_BACKEND_COUNT] = {"ref", "blas", "onednn"};
+static const char *const BACKEND_NAMES[NN_BACKEND_COUNT] = {"ref", "blas", "fast"};
 
 typedef enum err lower_fn(struct nn_plan *p, struct err_info *err);
 static lower_fn *const LOWER[NN_BACKEND_COUNT] = {nn__ref_lower, nn__blas_lower, nn__fast_lower};
@@ -36,7 +36,7 @@ enum err nn_net_new(struct nn_net **out, const struct nn_graph *g, enum nn_backe
     net->graph = g;
     net->backend = backend;
     net->precision =
-        backend == NN_ONEDNN && precision != NN_F32 && nn__onednn_has_bf16() ? NN_BF16 : NN_F32;
+        backend == NN_FAST && precision != NN_F32 && nn__onednn_has_bf16() ? NN_BF16 : NN_F32;
     net->simd = nn__simd_pick();
     pthread_mutex_init(&net->lock, NULL);
     *out = net;

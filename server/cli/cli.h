@@ -62,7 +62,7 @@ enum {
     "  --model NAME       the embedder (default dlib-resnet)\n"                                    \
     "  --average A        crops that are averaged, instead of the model's own choice\n"            \
     "  --precision P      f32, bf16 or auto (default f32)\n"                                       \
-    "  --backend B        onednn, blas or ref (default: the fastest)\n"                            \
+    "  --backend B        fast, blas or ref (default: the fastest)\n"                              \
     "  --threads N        cores to compute on (default: all)\n"                                    \
     "  --models DIR       where the models are (default $VISAVIS_MODELS or the cache folder)\n"
 struct cli_engine {

@@ -17,7 +17,7 @@ static const char usage[] =
     "       visavis model import FILE [--name NAME] [--sha256 HEX] [--accept-license]\n"
     "       visavis model list\n"
     "       visavis model show NAME [--verify]\n"
-    "       visavis model bench NAME [--batch N] [--threads N] [--backend onednn|blas|ref] "
+    "       visavis model bench NAME [--batch N] [--threads N] [--backend fast|blas|ref] "
     "[--precision f32|bf16|auto]\n"
     "\n"
     "  --models DIR       where the models are (default $VISAVIS_MODELS or the cache folder)\n"

@@ -142,7 +142,7 @@ int main(void)
     if (!test_have_shared() || !test_have_models()) return 0;
     for (int i = 0; i < MODELS; i++) {
         require(model_open(&m[i], test_models_dir(), names[i], &err), &err);
-        require(nn_net_new(&nets[i], &m[i]->graph, NN_ONEDNN, NN_F32, &err), &err);
+        require(nn_net_new(&nets[i], &m[i]->graph, NN_FAST, NN_F32, &err), &err);
     }
     require(nn_exec_new(&exec, 1, 0, &err), &err);
     require(model_open(&points, test_models_dir(), "dlib-5point", &err), &err);

@@ -201,7 +201,7 @@ static void test_faces(void **state)
 
 int main(void)
 {
-    static enum nn_backend backends[] = {NN_REF, NN_BLAS, NN_ONEDNN};
+    static enum nn_backend backends[] = {NN_REF, NN_BLAS, NN_FAST};
     const struct CMUnitTest tests[] = {
         {"pattern, plain loops", test_pattern, NULL, NULL, &backends[0]},
         {"pattern, blas", test_pattern, NULL, NULL, &backends[1]},

@@ -120,7 +120,7 @@ static void test_crops(void **state)
     size_t n = lfw_pictures(&g);
     double began = clock_seconds();
 
-    golden_detector_open(&d, NN_ONEDNN);
+    golden_detector_open(&d, NN_FAST);
     for (size_t i = 3; i < n; i += LFW_STEP) try_picture(&t, &d, g.gl_pathv[i], PER_PICTURE);
     assert_int_equal(glob(FACES "/groups/*.jpg", 0, NULL, &groups), 0);
     for (size_t i = 0; i < groups.gl_pathc; i++) try_picture(&t, &d, groups.gl_pathv[i], PER_GROUP);
@@ -144,7 +144,7 @@ static void test_dogs(void **state)
 
     if (!test_have_shared()) skip();
     assert_true(read_picture(&im, FACES "/groups/dogs.jpg"));
-    golden_detector_open(&d, NN_ONEDNN);
+    golden_detector_open(&d, NN_FAST);
     for (int q = 0; q < 4; q++) {
         struct image t = IMAGE_INIT;
         struct detection *f;

@@ -106,7 +106,7 @@ static void test_recall(void **state)
     struct tally t = {0};
 
     if (!test_have_shared()) skip();
-    golden_detector_open(&d, NN_ONEDNN);
+    golden_detector_open(&d, NN_FAST);
     read_labels(&t, FACES "/groups/testing.xml", &d);
     read_labels(&t, FACES "/groups/training.xml", &d);
     golden_detector_close(&d);

@@ -300,7 +300,7 @@ static void test_pictures(void **state)
 
 int main(void)
 {
-    static enum nn_backend backends[] = {NN_REF, NN_BLAS, NN_ONEDNN};
+    static enum nn_backend backends[] = {NN_REF, NN_BLAS, NN_FAST};
     const struct CMUnitTest tests[] = {
         {"nets, plain loops", test_nets, NULL, NULL, &backends[0]},
         {"nets, blas", test_nets, NULL, NULL, &backends[1]},

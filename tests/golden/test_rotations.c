@@ -23,7 +23,7 @@ struct embedder {
 static void embedder_open(struct embedder *e)
 {
     struct err_info err = ERR_INFO_INIT;
-    golden_net_open(&e->net, "dlib-resnet", NN_ONEDNN);
+    golden_net_open(&e->net, "dlib-resnet", NN_FAST);
     e->points = golden_model("dlib-5point");
     assert_int_equal(ert_open(&e->ert, e->points, &err), ERR_OK);
     assert_int_equal(nn_exec_new(&e->exec, 1, 0, &err), ERR_OK);
@@ -145,7 +145,7 @@ static void test_lfw(void **state)
     size_t n = lfw_pictures(&g);
     double began = clock_seconds();
 
-    golden_detector_open(&d, NN_ONEDNN);
+    golden_detector_open(&d, NN_FAST);
     embedder_open(&e);
     for (size_t i = 7; i < n; i += LFW_STEP) try_turned(&t, &d, &e, g.gl_pathv[i]);
     globfree(&g);
@@ -170,7 +170,7 @@ static void test_exif_photographs(void **state)
     struct tally t = {0};
 
     if (!test_have_shared()) skip();
-    golden_detector_open(&d, NN_ONEDNN);
+    golden_detector_open(&d, NN_FAST);
     embedder_open(&e);
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) try_turned(&t, &d, &e, paths[i]);
     embedder_close(&e);
@@ -191,7 +191,7 @@ static void test_none_lost(void **state)
     double began = clock_seconds();
     const char *every = getenv("VISAVIS_TEST_ALL");
 
-    golden_detector_open(&d, NN_ONEDNN);
+    golden_detector_open(&d, NN_FAST);
     for (size_t i = 0; i < n; i += every ? 1 : LOST_STEP) {
         struct image im = IMAGE_INIT;
         struct detection *f;
