@@ -18,7 +18,7 @@ RUN apt-get update \
     libmicrohttpd12 libjansson4 libsqlite3-0 libjpeg62-turbo libspng0 libwebp7 libwebpdemux2 libnettle8 \
     zlib1g libopenblas0-openmp libdnnl2 libgomp1 \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --home-dir /var/lib/visavis --create-home --shell /usr/sbin/nologin visavis
+ && useradd --uid 10001 --home-dir /var/lib/visavis --create-home --shell /usr/sbin/nologin visavis
 COPY --from=build /out/usr/local /usr/local
 COPY deploy/docker-entrypoint.sh deploy/docker-health.sh /usr/local/bin/
 ENV VISAVIS_LISTEN=0.0.0.0:8080 VISAVIS_DATA=/var/lib/visavis VISAVIS_MODELS=/usr/local/share/visavis/models
