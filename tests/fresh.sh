@@ -115,7 +115,7 @@ serve_and_ask() { # listen address or empty
     wait $pid || true
 }
 run_tests() {
-    in_clone make test 2>&1 | tee "$base/test.log" | grep -vE '^(gcc|cc|ar|rm) ' || true
+    in_clone make test 2>&1 | tee "$base/test.log" | grep --line-buffered -vE '^  (CC|AR|LD) ' || true
     tail -n 1 "$base/test.log" | grep -qE '^[1-9][0-9]* passed, 0 failed, [0-9]+ skipped$' || die "make test did not pass"
 }
 

@@ -7,7 +7,7 @@
 #
 # The last line is "N passed, N failed, N skipped", alone on its line. Exit 0 only when nothing failed. A crash, a time-out, a
 # missing closing line and a sanitizer's report are failures; what was skipped is listed with its reason.
-# T=warp runs only what has "warp" in its name. With CI=true models that cannot be fetched are a failure, else only a notice
+# T=REGEX runs only what it matches of the names in the first column: T=warp, T='unit/|http'. With CI=true models that cannot be fetched are a failure, else only a notice
 # (the tests that need them skip).
 set -u
 cd "$(dirname "$0")/.." || exit
@@ -28,7 +28,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 log=$work/log
 
-wanted() { [[ -z $only || $1 == *"$only"* ]]; }
+wanted() { [[ $1 =~ $only ]]; }
 # How long it took is part of the line where that is worth knowing.
 started=0
 line() { printf '%-44s %s%s\n' "$1" "$2" "$([ $((SECONDS - started)) -lt 10 ] || echo ", $((SECONDS - started)) s")"; }
