@@ -40,6 +40,7 @@ bad() { # name, what happened: shows the output that led there
 }
 how_it_ended() { # exit status -> words
     case $1 in
+    127) echo "not built" ;;
     124) echo "no end after $LIMIT_S s" ;;
     12[89] | 1[3-9]?) echo "killed by signal $(($1 - 128))" ;;
     *) echo "exit status $1" ;;
