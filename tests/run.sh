@@ -8,8 +8,7 @@
 # The last line is "N passed, N failed, N skipped", alone on its line. Exit 0 only when nothing failed. A crash, a time-out, a
 # missing closing line and a sanitizer's report are failures; what was skipped is listed with its reason.
 # T=REGEX runs only what it matches of the names in the first column: T=warp, T='unit/|http'. With CI=true models that cannot be
-# fetched are a failure, else only a notice
-# (the tests that need them skip).
+# fetched are a failure, else only a notice (the tests that need them skip).
 set -u
 cd "$(dirname "$0")/.." || exit
 build=${1:?usage: tests/run.sh BUILD_DIR [FUZZ_BUILD_DIR]}
