@@ -27,15 +27,16 @@ struct way {
     char name[32];
     enum nn_backend backend;
     const struct nn__simd *simd;
+    enum nn_precision precision;
 };
 
 static int ways(struct way *out)
 {
     int n = 0;
     const struct nn__simd *simd;
-    out[n++] = (struct way){"blas", NN_BLAS, NULL};
+    out[n++] = (struct way){"blas", NN_BLAS, NULL, NN_F32};
     for (int i = 0; (simd = nn__simd_at(i)); i++) {
-        out[n] = (struct way){"", NN_FAST, simd};
+        out[n] = (struct way){"", NN_FAST, simd, NN_F32};
         snprintf(out[n++].name, sizeof out->name, "onednn/%s", simd->name);
     }
     return n;
@@ -57,7 +58,8 @@ static struct nn_net *net_of(const struct nn_graph *g, const struct way *w)
 {
     struct err_info err = ERR_INFO_INIT;
     struct nn_net *net = NULL;
-    if (nn_net_new(&net, g, w->backend, NN_F32, &err)) fail_msg("%s: %s", w->name, err.message);
+    if (nn_net_new(&net, g, w->backend, w->precision, &err))
+        fail_msg("%s: %s", w->name, err.message);
     if (w->simd) net->simd = w->simd;
     return net;
 }
@@ -133,7 +135,7 @@ static float *inputs(const struct nn_graph *g, int n, int h, int w, uint64_t *se
 
 static void against_ref(const char *what, struct net_made *m, uint64_t seed, int n, int h, int w)
 {
-    static const struct way REF = {"ref", NN_REF, NULL};
+    static const struct way REF = {"ref", NN_REF, NULL, NN_F32};
     struct way all[WAYS_MAX];
     float *in = inputs(&m->g, n, h, w, &m->seed);
     struct nn_net *ref = net_of(&m->g, &REF);
@@ -383,7 +385,7 @@ static void test_random_nets(void **state)
 static void test_taps(void **state)
 {
     (void)state;
-    static const struct way REF = {"ref", NN_REF, NULL};
+    static const struct way REF = {"ref", NN_REF, NULL, NN_F32};
     for (uint64_t seed = 1; seed <= 8; seed++) {
         struct net_made m;
         struct err_info err = ERR_INFO_INIT;
@@ -502,6 +504,58 @@ static void test_invariance(void **state)
     }
 }
 
+/* bf16 rounds each factor by at most 2^-9 of it: over a net the outputs turn by a cosine of 0.9995
+ * at most. A wrong index anywhere gives 0.9 or less. Rows alone and threads: bit for bit, here too.
+ */
+static void test_bf16(void **state)
+{
+    (void)state;
+    static const struct way REF = {"ref", NN_REF, NULL, NN_F32},
+                            BF16 = {"bf16", NN_FAST, NULL, NN_BF16};
+    for (int i = 0, k = rounds(12); i < k; i++) {
+        struct net_made m;
+        if (i == 0)
+            nets_resnet(&m, 1);
+        else
+            random_net(&m, first_seed() + 100 + (uint64_t)i);
+        struct nn_net *ref = net_of(&m.g, &REF), *net = net_of(&m.g, &BF16);
+        int n = 3, h = m.g.in_h, w = m.g.in_w;
+        if (nn_net_precision(net) != NN_BF16) {
+            printf("skipped: this CPU has no bf16 instructions\n");
+            nn_net_free(ref), nn_net_free(net), nets_release(&m);
+            skip();
+        }
+        float *in = inputs(&m.g, n, h, w, &m.seed);
+        struct result want = run(ref, n, h, w, 0, in), together = run(net, n, h, w, 1, in);
+        struct result threads = run(net, n, h, w, 2, in);
+        same_bits("bf16, 2 threads", &together, &threads);
+        for (int o = 0; o < want.n; o++) {
+            double dot = 0, a = 0, b = 0;
+            for (size_t j = 0; j < want.count[o]; j++) {
+                dot += (double)want.out[o][j] * together.out[o][j];
+                a += (double)want.out[o][j] * want.out[o][j];
+                b += (double)together.out[o][j] * together.out[o][j];
+            }
+            if (!(a + b == 0 || dot / sqrt(a * b) > 0.9995))
+                fail_msg("bf16, net %d, output %d: cosine %.6f", i, o, dot / sqrt(a * b));
+        }
+        for (int r = 0; r < n; r++) {
+            struct result alone = run(net, 1, h, w, 1, in + (size_t)r * m.g.in_c * h * w);
+            struct result part = together;
+            for (int o = 0; o < part.n; o++) {
+                part.out[o] += (size_t)r * alone.count[o];
+                part.count[o] = alone.count[o];
+            }
+            same_bits("bf16, a row alone", &part, &alone);
+            release(&alone);
+        }
+        release(&want), release(&together), release(&threads);
+        nn_net_free(ref), nn_net_free(net);
+        free(in);
+        nets_release(&m);
+    }
+}
+
 /* ---- Executors ---- */
 
 struct lane {
@@ -569,7 +623,7 @@ static void test_plans_come_and_go(void **state)
     struct err_info err = ERR_INFO_INIT;
     struct net_made m;
     nets_pnet(&m, 5);
-    static const struct way FAST = {"fast", NN_FAST, NULL};
+    static const struct way FAST = {"fast", NN_FAST, NULL, NN_F32};
     struct nn_net *net = net_of(&m.g, &FAST);
     struct nn_exec *x = NULL;
     assert_int_equal(nn_exec_new(&x, 1, 3, &err), ERR_OK);
@@ -642,6 +696,7 @@ int main(void)
         cmocka_unit_test(test_taps),
         cmocka_unit_test(test_shipped_nets),
         cmocka_unit_test(test_invariance),
+        cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_lanes_share_a_net),
         cmocka_unit_test(test_plans_come_and_go),
         cmocka_unit_test(test_pool),
