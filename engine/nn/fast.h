@@ -51,7 +51,7 @@ enum nn__pack_kind {
     NN__PACK_SLOPE,
     NN__PACK_ZEROS,
     NN__PACK_DEPTHWISE,
-    NN__PACK_ONEDNN, /* made by onednn.c */
+    NN__PACK_ONEDNN, /* and all above: made by onednn.c */
 };
 
 struct nn__pack_of {

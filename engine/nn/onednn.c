@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <dnnl.h>
+#include <omp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,7 +278,10 @@ static enum err make_layer(struct layer *l, const struct nn__lowering *low,
         ds = make_prim(&l->all, all, p->n, l->engine);
     if (ds) goto done;
     struct repack r = {s, in, k.channels, w, l->engine, l->stream};
-    rc = nn__net_pack(&weights, p->net, f->op, NN__PACK_ONEDNN, in.h, in.w, make_weights, &r, err);
+    /* oneDNN's layout of weights also depends on the number of threads: kinds from NN__PACK_ONEDNN
+     * on. */
+    int kind = NN__PACK_ONEDNN + omp_get_max_threads();
+    rc = nn__net_pack(&weights, p->net, f->op, kind, in.h, in.w, make_weights, &r, err);
     if (!rc) rc = nn__fast_pack(&bias, p, f->op, NN__PACK_BIAS, &k, err);
     for (int i = 0; !rc && i < 2; i++) {
         struct prim *q = i ? &l->all : &l->one;

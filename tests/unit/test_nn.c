@@ -528,7 +528,9 @@ static void test_bf16(void **state)
         float *in = inputs(&m.g, n, h, w, &m.seed);
         struct result want = run(ref, n, h, w, 0, in), together = run(net, n, h, w, 1, in);
         struct result threads = run(net, n, h, w, 2, in);
-        same_bits("bf16, 2 threads", &together, &threads);
+        char what[64];
+        snprintf(what, sizeof what, "bf16, net %d, 2 threads", i);
+        same_bits(what, &together, &threads);
         for (int o = 0; o < want.n; o++) {
             double dot = 0, a = 0, b = 0;
             for (size_t j = 0; j < want.count[o]; j++) {
