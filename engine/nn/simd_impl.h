@@ -97,13 +97,14 @@ PRODUCT(9, 2)
 PRODUCT(10, 2)
 ROW(PRODUCT, 3)
 PRODUCT(7, 3)
-PRODUCT(8, 3) ROW(PRODUCT, 4)
+PRODUCT(8, 3)
+ROW(PRODUCT, 4)
 #define P(mr, nv) [mr] = product_##mr##_##nv,
-    static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
-        [1] = {ROW(P, 1) P(7, 1) P(8, 1) P(9, 1) P(10, 1) P(11, 1) P(12, 1)},
-        [2] = {ROW(P, 2) P(7, 2) P(8, 2) P(9, 2) P(10, 2)},
-        [3] = {ROW(P, 3) P(7, 3) P(8, 3)},
-        [4] = {ROW(P, 4)},
+static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
+    [1] = {ROW(P, 1) P(7, 1) P(8, 1) P(9, 1) P(10, 1) P(11, 1) P(12, 1)},
+    [2] = {ROW(P, 2) P(7, 2) P(8, 2) P(9, 2) P(10, 2)},
+    [3] = {ROW(P, 3) P(7, 3) P(8, 3)},
+    [4] = {ROW(P, 4)},
 };
 static const int BLOCK[PANEL_MAX + 1] = {0, 12, 10, 8, 6};
 
