@@ -73,7 +73,8 @@ struct nn_plan {
     size_t memory_bytes, scratch_bytes;
     char *memory, *scratch; /* where values and scratch are; set by bind */
     char *own;              /* memory that this plan frees */
-    struct nn__pool *pool;  /* borrowed; NULL: the calling thread alone */
+    struct nn__pool *bound; /* borrowed; NULL: the calling thread alone */
+    struct nn__pool *pool;  /* the same, or NULL where the step that runs is too small to share */
     const float *input;     /* of the forward that runs */
     int row, rows;          /* that the steps work on now: first, count */
     /* Copies value `op`, all rows, to dst as float [n][c][h][w]; the backend's. */

@@ -289,7 +289,7 @@ void nn__plan_bind(struct nn_plan *p, void *memory, struct nn__pool *pool)
 {
     p->memory = memory;
     p->scratch = p->memory + p->memory_bytes;
-    p->pool = pool;
+    p->bound = pool;
 }
 
 enum err nn_plan_new(struct nn_plan **out, const struct nn_net *net, int n, int h, int w,
@@ -332,11 +332,21 @@ static void emit_outputs(const struct nn_plan *p, float *const *outs)
         if (outs[i]) p->emit(p, g->outputs[i].op, outs[i]);
 }
 
+/* Multiply-adds, or bytes written, of about 15 us. */
+static const double SHARE_MACS = 1e6, SHARE_BYTES = 128 * 1024;
+
+static struct nn__pool *pool_for(const struct nn_plan *p, const struct nn__step *s)
+{
+    double bytes = (double)p->values[s->out].row_bytes * p->rows;
+    return s->macs / p->n * p->rows > SHARE_MACS || bytes > SHARE_BYTES ? p->bound : NULL;
+}
+
 static void run_steps(struct nn_plan *p, int first, int end, bool timed)
 {
     struct timespec a, b;
     for (int i = first; i < end; i++) {
         if (timed) clock_gettime(CLOCK_MONOTONIC, &a);
+        p->pool = pool_for(p, &p->steps[i]);
         p->steps[i].run(p, &p->steps[i]);
         if (!timed) continue;
         clock_gettime(CLOCK_MONOTONIC, &b);
@@ -386,7 +396,7 @@ enum err nn_plan_forward_tapped(struct nn_plan *p, const float *in, float *const
         nn_plan_free(u);
         return err_set(err, ERR_NOMEM, "no memory for a plan's %zu bytes", bytes);
     }
-    nn__plan_bind(u, u->own, p->pool);
+    nn__plan_bind(u, u->own, p->bound);
     run_rows(u, u->n, in, false);
     for (int i = 0; i < p->net->graph->n_ops; i++)
         if (taps[i]) u->emit(u, i, taps[i]);

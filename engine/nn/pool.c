@@ -1,10 +1,13 @@
 /* Layers of small nets take 20 to 200 us, so helpers spin for a while between loops before they
- * sleep: waking a sleeping thread costs about as much as such a layer. The generation counter tells
- * them that there is a new loop; the caller waits until every helper has been through the loop, so
- * none is ever late for the next one. */
+ * sleep: waking a sleeping thread costs about as much as such a layer. On a busy machine a helper
+ * may not run for milliseconds, so the caller never waits for one that has not come: a helper
+ * enters a loop while it is open; the caller takes chunks until there are none, closes the loop,
+ * and waits only for those inside. `gate` holds all of it in one word: the loop's number, whether
+ * it is open, how many are inside. */
 #include "engine/nn/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +16,12 @@
 #include "engine/base/mem.h"
 
 enum { SPINS = 20000, THREADS_MAX = 256 }; /* about 50 us of pauses */
+enum {
+    YIELD_AFTER = 200
+}; /* pauses of the caller before it offers its core to the helper it waits for */
+
+/* gate: bits 0-15 helpers inside, 16 open, 17.. number of the loop */
+static const uint64_t INSIDE = 0xffff, OPEN = 1 << 16, LOOP = 1 << 17;
 
 struct helper {
     struct nn__pool *pool;
@@ -27,9 +36,8 @@ struct nn__pool {
     void (*fn)(void *arg, int chunk, int thread);
     void *arg;
     int chunks;
-    _Atomic uint32_t generation;
+    _Atomic uint64_t gate;
     _Atomic int next; /* chunk to take */
-    _Atomic int busy; /* helpers that have not finished this generation */
     _Atomic bool quit;
     _Atomic int sleepers;
     pthread_mutex_t lock;
@@ -50,40 +58,62 @@ static void take_chunks(struct nn__pool *p, int thread)
         p->fn(p->arg, i, thread);
 }
 
-static void wait_for_loop(struct nn__pool *p, uint32_t seen)
+/* Returns when there is a loop that is not `seen`, open or already over, or when the pool ends. */
+static uint64_t wait_for_loop(struct nn__pool *p, uint64_t seen)
 {
     for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&p->generation, memory_order_acquire) != seen) return;
+        uint64_t gate = atomic_load(&p->gate);
+        if (gate / LOOP != seen) return gate / LOOP;
         relax();
     }
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->sleepers, 1);
-    while (atomic_load(&p->generation) == seen) pthread_cond_wait(&p->wake, &p->lock);
+    while (atomic_load(&p->gate) / LOOP == seen) pthread_cond_wait(&p->wake, &p->lock);
     atomic_fetch_sub(&p->sleepers, 1);
     pthread_mutex_unlock(&p->lock);
+    return atomic_load(&p->gate) / LOOP;
+}
+
+static bool enter(struct nn__pool *p, uint64_t loop)
+{
+    uint64_t gate = atomic_load(&p->gate);
+    while (gate / LOOP == loop && (gate & OPEN))
+        if (atomic_compare_exchange_weak(&p->gate, &gate, gate + 1)) return true;
+    return false;
 }
 
 static void *help(void *arg)
 {
     struct helper *h = arg;
     struct nn__pool *p = h->pool;
-    uint32_t seen = 0;
+    uint64_t seen = 0;
     for (;;) {
-        wait_for_loop(p, seen);
-        seen = atomic_load_explicit(&p->generation, memory_order_acquire);
+        seen = wait_for_loop(p, seen);
         if (atomic_load(&p->quit)) return NULL;
+        if (!enter(p, seen)) continue;
         take_chunks(p, h->thread);
-        atomic_fetch_sub_explicit(&p->busy, 1, memory_order_release);
+        atomic_fetch_sub(&p->gate, 1);
     }
 }
 
+/* Only the caller changes the loop's number, and nobody is inside when it does. */
 static void begin(struct nn__pool *p)
 {
-    atomic_fetch_add(&p->generation, 1);
+    atomic_store(&p->gate, (atomic_load(&p->gate) / LOOP + 1) * LOOP + OPEN);
     if (!atomic_load(&p->sleepers)) return;
     pthread_mutex_lock(&p->lock); /* a helper between its last look and the wait holds the lock */
     pthread_cond_broadcast(&p->wake);
     pthread_mutex_unlock(&p->lock);
+}
+
+static void end(struct nn__pool *p)
+{
+    atomic_fetch_and(&p->gate, ~OPEN);
+    for (int i = 0; atomic_load(&p->gate) & INSIDE; i++)
+        if (i < YIELD_AFTER)
+            relax();
+        else
+            sched_yield();
 }
 
 enum err nn__pool_new(struct nn__pool **out, int threads, struct err_info *err)
@@ -139,8 +169,7 @@ void nn__pool_run(struct nn__pool *p, void (*fn)(void *, int, int), void *arg, i
     p->arg = arg;
     p->chunks = chunks;
     atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&p->busy, p->started, memory_order_relaxed);
     begin(p);
     take_chunks(p, 0);
-    while (atomic_load_explicit(&p->busy, memory_order_acquire)) relax();
+    end(p);
 }
