@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BOX_MARGIN_MAX = 4096 /* a mask PNG's side, pixels */ };
+enum { THUMBNAIL_MAX_SIDE = 4096 /* pixels */ };
 
 bool face_select_parse(enum face_select *out, const char *s)
 {
@@ -396,7 +396,7 @@ enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len, co
     enum err rc;
 
     (void)e;
-    if (!(half >= 1) || half > IMAGE_MAX_SIDE || side < 1 || side > BOX_MARGIN_MAX)
+    if (!(half >= 1) || half > IMAGE_MAX_SIDE || side < 1 || side > THUMBNAIL_MAX_SIDE)
         return err_set(err, ERR_INVALID, "a thumbnail of %d pixels from a box of %g x %g", side,
                        (double)box[2], (double)box[3]);
     if ((rc = image_decode(&im, bytes, len, err))) return rc;
