@@ -99,8 +99,8 @@ static enum err align_face(struct upright *u, const struct engine *e, bool both,
 
 /* --- embed --- */
 
-/* The network's input rows for one face: crops [n][3][side][side]. The plain chip and its mirror
- * come from u->chip; a crop that differs from the one before only by mirroring is not cut again. */
+/* The network's input rows for one face: crops [n][3][side][side]. A crop that differs from the
+ * one before only by mirroring is not cut again. */
 static enum err face_rows(float *rows, const struct upright *u, const struct engine *e,
                           struct err_info *err)
 {
