@@ -74,25 +74,25 @@ static enum err select_faces(int *count, struct detection *found, int n, int w, 
  * detector had to. */
 struct upright {
     const struct image *im;
-    struct detection d;
-    int p5[5][2];
+    struct detection found;  /* what the detector said */
+    struct detection steady; /* what places the chips: found, or refined (crop_set) */
     struct chip_place place[CROP_SOURCE_COUNT];
-    uint8_t chip[CHIP_SIDE * CHIP_SIDE * 3];
+    uint8_t chip[CHIP_SIDE * CHIP_SIDE * 3]; /* the plain one: of the first crop of every set */
 };
 
-static enum err align_face(struct upright *u, const struct engine *e, bool both,
-                           struct err_info *err)
+static enum err align_face(struct upright *u, const struct engine *e, struct err_info *err)
 {
-    int rect[4];
+    int rect[4], p5[5][2];
     enum err rc;
 
-    ert_rect(rect, &u->d);
-    ert_predict(e->ert5, u->im, rect, u->p5);
-    rc = chip_place_from_points(&u->place[CROP_FROM_PREDICTOR], u->p5, e->embedder->input.padding,
-                                CHIP_SIDE, err);
-    if (!rc && both)
-        rc = chip_place_from_template(&u->place[CROP_FROM_DETECTOR], u->d.points, crop_template,
-                                      CHIP_SIDE, err);
+    ert_rect(rect, &u->steady);
+    ert_predict(e->ert5, u->im, rect, p5);
+    rc = chip_place_from_points(&u->place[CROP_FROM_PREDICTOR], (const int(*)[2])p5,
+                                e->embedder->input.padding, CHIP_SIDE, err);
+    if (!rc)
+        rc = chip_place_from_template(&u->place[CROP_FROM_DETECTOR],
+                                      (const float(*)[2])u->steady.points, crop_template, CHIP_SIDE,
+                                      err);
     if (!rc) rc = chip_extract(u->chip, CHIP_SIDE, u->im, &u->place[CROP_FROM_PREDICTOR], err);
     return rc;
 }
@@ -104,20 +104,19 @@ static enum err align_face(struct upright *u, const struct engine *e, bool both,
 static enum err face_rows(float *rows, const struct upright *u, const struct engine *e,
                           struct err_info *err)
 {
-    uint8_t chip[CHIP_SIDE * CHIP_SIDE * 3];
-    const struct crop *before = NULL;
+    uint8_t cut[CHIP_SIDE * CHIP_SIDE * 3];
+    const uint8_t *chip = u->chip;
     enum err rc;
 
-    for (int i = 0; i < e->n_crops; i++) {
-        const struct crop *c = &e->crops[i];
-        bool same = before && before->source == c->source && before->zoom == c->zoom &&
-                    before->dx == c->dx && before->dy == c->dy && before->degrees == c->degrees;
-        if (!same) {
+    for (int i = 0; i < e->crops->n; i++) {
+        const struct crop *c = &e->crops->crops[i], *before = i ? c - 1 : c;
+        if (before->source != c->source || before->zoom != c->zoom || before->dx != c->dx ||
+            before->dy != c->dy || before->degrees != c->degrees) {
             struct chip_place place;
             crop_place(&place, &u->place[c->source], c, CHIP_SIDE);
-            if ((rc = chip_extract(chip, CHIP_SIDE, u->im, &place, err))) return rc;
+            if ((rc = chip_extract(cut, CHIP_SIDE, u->im, &place, err))) return rc;
+            chip = cut;
         }
-        before = c;
         embed_input(rows + (size_t)i * 3 * CHIP_SIDE * CHIP_SIDE, chip, &e->embedder->input,
                     c->mirror);
     }
@@ -210,7 +209,7 @@ static enum err face_landmarks_and_mask(struct face *f, const struct upright *u,
                        "the model dlib-68point is not installed: visavis model fetch "
                        "--with-68-points --accept-license");
     if (have68) {
-        ert_rect(rect, &u->d);
+        ert_rect(rect, &u->steady);
         ert_predict(e->ert68, u->im, rect, p68);
     }
     if (o->landmarks68) {
@@ -226,7 +225,7 @@ static enum err face_landmarks_and_mask(struct face *f, const struct upright *u,
     if (!o->mask && !o->mask_png) return ERR_OK;
 
     struct face_mask mask;
-    mask_from_points(&mask, &u->d, have68 ? (const int(*)[2])p68 : NULL);
+    mask_from_points(&mask, &u->found, have68 ? (const int(*)[2])p68 : NULL);
     points_back(mask.polygon, mask.n, original, quarter);
     f->polygon = calloc((size_t)mask.n, sizeof *f->polygon);
     if (!f->polygon) return err_set(err, ERR_NOMEM, "no memory for a polygon");
@@ -299,40 +298,61 @@ static enum err analyse_precropped(struct engine *e, const struct image *im,
 
     size_t row = 3 * (size_t)in->w * (size_t)in->h;
     int crops =
-        e->n_crops > 1 ? 2 : 1; /* all that a chip without its surroundings allows: its mirror */
+        e->crops->n > 1 ? 2 : 1; /* all that a chip without its surroundings allows: its mirror */
     AUTO_FREE float *rows = mem_aligned((size_t)crops * row, sizeof *rows);
     if (!rows) return err_set(err, ERR_NOMEM, "no memory for a chip");
     for (int i = 0; i < crops; i++) embed_input(rows + (size_t)i * row, chip->rgb, in, i == 1);
     return embed_rows(f, 1, rows, crops, e, err);
 }
 
+/* The detections as they stand upright in im, and refined where the crops want it: [2][n], the
+ * caller's. */
+static enum err upright_detections(struct detection **out, struct engine *e,
+                                   const struct detection *found, int n,
+                                   const struct image *original, const struct image *im,
+                                   int quarter, struct err_info *err)
+{
+    AUTO_FREE struct detection *d = calloc(2 * (size_t)n + 1, sizeof *d);
+    const struct face_runner runner = {lanes_run, e->lanes};
+    enum err rc;
+
+    if (!d) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
+    for (int i = 0; i < n; i++) detection_turn(&d[i], &found[i], original->w, original->h, quarter);
+    memcpy(d + n, d, (size_t)n * sizeof *d);
+    if (e->crops->refined && (rc = mtcnn_refine(d + n, n, &e->mtcnn, &runner, im, err))) return rc;
+    *out = d;
+    d = NULL;
+    return ERR_OK;
+}
+
 static enum err analyse_faces(struct engine *e, const struct image *im,
-                              const struct analyse_options *o, struct detection *found,
+                              const struct analyse_options *o, const struct detection *found,
                               enum detect_pass pass, struct analysis *out, struct err_info *err)
 {
-    const int quarter = detect_pass_quarter(pass);
+    const int quarter = detect_pass_quarter(pass), n = out->n;
     double mark = clock_seconds();
     AUTO_IMAGE struct image turned = IMAGE_INIT;
     AUTO_FREE struct upright *u = malloc(sizeof *u);
-    size_t row = 3 * CHIP_SIDE * CHIP_SIDE, per_face = row * (size_t)e->n_crops;
-    AUTO_FREE float *rows =
-        o->embedding ? mem_aligned((size_t)out->n * per_face, sizeof *rows) : NULL;
+    AUTO_FREE struct detection *d = NULL;
+    size_t row = 3 * CHIP_SIDE * CHIP_SIDE, per_face = row * (size_t)e->crops->n;
+    AUTO_FREE float *rows = o->embedding ? mem_aligned((size_t)n * per_face, sizeof *rows) : NULL;
     enum err rc;
 
-    if (!u || (o->embedding && !rows))
-        return err_set(err, ERR_NOMEM, "no memory for %d faces", out->n);
+    if (!u || (o->embedding && !rows)) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
     u->im = im;
     if (quarter) {
         if ((rc = image_rotate(&turned, im, quarter, err))) return rc;
         u->im = &turned;
     }
-    for (int i = 0; i < out->n; i++) {
+    if ((rc = upright_detections(&d, e, found, n, im, u->im, quarter, err))) return rc;
+    for (int i = 0; i < n; i++) {
         struct face *f = &out->faces[i];
         struct quality q;
-        detection_turn(&u->d, &found[i], im->w, im->h, quarter);
+        u->found = d[i];
+        u->steady = d[n + i];
         face_from_detection(f, &found[i], pass);
-        if ((rc = align_face(u, e, e->uses_detector_points, err))) return rc;
-        quality_measure(&q, u->im, &u->d, u->chip);
+        if ((rc = align_face(u, e, err))) return rc;
+        quality_measure(&q, u->im, &u->found, u->chip);
         face_quality(f, &q);
         if (o->chip_png && (rc = face_chip_png(f, u, err))) return rc;
         if ((o->landmarks68 || o->mask || o->mask_png) &&
@@ -341,10 +361,7 @@ static enum err analyse_faces(struct engine *e, const struct image *im,
         if (o->embedding && (rc = face_rows(rows + (size_t)i * per_face, u, e, err))) return rc;
     }
     out->took.align = since(&mark);
-    if (o->embedding && out->n)
-        rc = embed_rows(out->faces, out->n, rows, e->n_crops, e, err);
-    else
-        rc = ERR_OK;
+    rc = o->embedding && n ? embed_rows(out->faces, n, rows, e->crops->n, e, err) : ERR_OK;
     out->took.embed = since(&mark);
     return rc;
 }

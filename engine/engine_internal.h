@@ -18,11 +18,8 @@ struct engine {
     struct mtcnn mtcnn;
     struct ert *ert5, *ert68; /* ert68 NULL: not installed */
     const struct model *embedder;
-    const struct crop *crops;
-    int n_crops;
-    bool uses_detector_points; /* some crop is placed by the detector's points */
+    const struct crop_set *crops;
     int dim, embedding_output;
-    char average[32];
     char recipe[65];
     struct lanes *lanes;
     struct model_info *infos; /* of every model in the folder */

@@ -38,6 +38,7 @@ static bool info_fill(struct model_info *i, const char *dir, const char *name)
     i->sha256 = copy(m->sha256);
     i->calibration = copy(m->calibration);
     i->restricted = m->restricted;
+    i->outdated = m->importer < MODEL_IMPORTER_VERSION;
     i->dim = m->role == MODEL_EMBEDDER ? m->input.dim : 0;
     bool ok = i->name && i->role && i->license && i->source_file && i->source_sha256 && i->sha256 &&
               (i->calibration || !m->calibration);

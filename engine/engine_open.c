@@ -10,6 +10,10 @@
 #include <unistd.h>
 
 #define DEFAULT_EMBEDDER "dlib-resnet"
+/* To be raised with every change of code that moves embeddings by more than rounding: the ladder,
+ * how crops are placed, how they are averaged. Then calibrations are measured again. 2: refined
+ * detections. */
+enum { PIPELINE_VERSION = 2 };
 enum { THREADS_MAX = 256 };
 
 static const char *const model_names_fixed[EM_COUNT] = {
@@ -71,13 +75,10 @@ static enum err choose_crops(struct engine *e, const char *average, struct err_i
 {
     if (!average) average = e->embedder->input.average;
     if (!*average) average = "none";
-    e->crops = crops_by_name(average, &e->n_crops);
+    e->crops = crops_by_name(average);
     if (!e->crops)
         return err_set(err, ERR_INVALID, "average '%.32s' is not a set of crops that we know",
                        average);
-    snprintf(e->average, sizeof e->average, "%s", average);
-    for (int i = 0; i < e->n_crops; i++)
-        e->uses_detector_points |= e->crops[i].source == CROP_FROM_DETECTOR;
     return ERR_OK;
 }
 
@@ -114,8 +115,8 @@ static enum err make_nets(struct engine *e, const struct engine_options *o, stru
 }
 
 /* Everything that decides an embedding's numbers, beyond rounding: the detector and predictor that
- * place the chip, the network with its preprocessing, which crops are averaged, which output is
- * read. */
+ * place the chip, the network with its preprocessing, which crops are averaged, the code between
+ * them, which output is read. */
 static void make_recipe(struct engine *e)
 {
     struct sha256_ctx sha;
@@ -128,7 +129,8 @@ static void make_recipe(struct engine *e)
                          i == EM_EMBEDDER ? "embedder" : model_names_fixed[i], e->model[i]->sha256);
         sha256_update(&sha, (size_t)n, (const uint8_t *)text);
     }
-    int n = snprintf(text, sizeof text, "average=%s\noutput=embedding,unit\n", e->average);
+    int n = snprintf(text, sizeof text, "average=%s\npipeline=%d\noutput=embedding,unit\n",
+                     e->crops->name, PIPELINE_VERSION);
     sha256_update(&sha, (size_t)n, (const uint8_t *)text);
     sha256_digest(&sha, sizeof digest, digest);
     for (size_t i = 0; i < sizeof digest; i++) snprintf(e->recipe + 2 * i, 3, "%02x", digest[i]);
@@ -148,7 +150,7 @@ static enum err make_infos(struct engine *e, const char *dir, const char *backen
         m->precision = nn_precision_name(NN_F32);
         if (strcmp(m->name, e->embedder->name) == 0) {
             m->precision = nn_precision_name(nn_net_precision(e->net_embed));
-            m->average = e->average;
+            m->average = e->crops->name;
             m->dim = e->dim;
             e->embedder_info = m;
         }

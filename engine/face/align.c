@@ -47,28 +47,17 @@ static enum err place(struct chip_place *out, const double from[5][2], const dou
     return ERR_OK;
 }
 
-enum err chip_place_from_landmarks(struct chip_place *out, const float (*p5)[2], double padding,
-                                   int side, struct err_info *err)
+enum err chip_place_from_points(struct chip_place *out, const int (*p5)[2], double padding,
+                                int side, struct err_info *err)
 {
     double from[5][2], to[5][2];
     for (int i = 0; i < 5; i++) {
         for (int k = 0; k < 2; k++) {
             from[i][k] = (padding + mean5[i][k]) / (2 * padding + 1) * side;
-            to[i][k] = (double)p5[i][k];
+            to[i][k] = p5[i][k];
         }
     }
     return place(out, from, to, side, err);
-}
-
-enum err chip_place_from_points(struct chip_place *out, const int (*p5)[2], double padding,
-                                int side, struct err_info *err)
-{
-    float p[5][2];
-    for (int i = 0; i < 5; i++) {
-        p[i][0] = (float)p5[i][0];
-        p[i][1] = (float)p5[i][1];
-    }
-    return chip_place_from_landmarks(out, (const float(*)[2])p, padding, side, err);
 }
 
 enum err chip_place_from_template(struct chip_place *out, const float points[5][2],

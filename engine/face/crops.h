@@ -22,8 +22,17 @@ struct crop {
 
 enum { CROPS_MAX = 32 };
 
-/* The set called name; NULL when there is none. *n: 1..CROPS_MAX. Static. */
-const struct crop *crops_by_name(const char *name, int *n);
+struct crop_set {
+    const char *name;
+    int n; /* 1..CROPS_MAX */
+    const struct crop *crops;
+    /* The detection is refined (mtcnn_refine) before chips are placed. Not in "none" and "mirror",
+     * which are what dlib's and facenet-pytorch's users compute, number for number. */
+    bool refined;
+};
+
+/* NULL when there is none of that name. Static. */
+const struct crop_set *crops_by_name(const char *name);
 
 /* The place to cut crop c of a side x side chip whose plain place is *in. */
 void crop_place(struct chip_place *out, const struct chip_place *in, const struct crop *c,

@@ -17,7 +17,6 @@ enum {
     ERT_SPLITS = 15, /* of a tree */
     ERT_LEAVES = 16,
     ERT_BLOCK = 25, /* trees walked before their leaves are added */
-    ERT_BATCH = 5,  /* predictions side by side */
 };
 
 struct ert {
@@ -183,24 +182,21 @@ static void read_features(float *f, const struct ert *e, int cascade, const floa
     }
 }
 
-/* Walks trees first..first+count-1 of a cascade for n predictions; their leaves go to at and on
- * their way into the cache: the table of leaves (5 MB) is too large for it, and waiting for them
- * was most of the time. */
-static void walk(int (*at)[ERT_BATCH], const struct ert *e, size_t first, int count,
-                 const float (*f)[ERT_FEATURES_MAX], int n)
+/* Walks trees first..first+count-1 of a cascade; their leaves go to at and on their way into the
+ * cache: the table of leaves (5 MB) is too large for it, and waiting for them was most of the time.
+ */
+static void walk(int at[ERT_BLOCK], const struct ert *e, size_t first, int count, const float *f)
 {
     size_t width = 2 * (size_t)e->points;
     for (int t = 0; t < count; t++) {
         const uint16_t *idx = e->idx + (first + (size_t)t) * ERT_SPLITS * 2;
         const float *thresh = e->thresh + (first + (size_t)t) * ERT_SPLITS;
         const float *leaves = e->leaf + (first + (size_t)t) * ERT_LEAVES * width;
-        for (int k = 0; k < n; k++) {
-            int v = 0;
-            for (int depth = 0; depth < ERT_DEPTH; depth++)
-                v = 2 * v + 2 - (f[k][idx[2 * v]] - f[k][idx[2 * v + 1]] > thresh[v]);
-            at[t][k] = v - ERT_SPLITS;
-            __builtin_prefetch(leaves + (size_t)at[t][k] * width);
-        }
+        int v = 0;
+        for (int depth = 0; depth < ERT_DEPTH; depth++)
+            v = 2 * v + 2 - (f[idx[2 * v]] - f[idx[2 * v + 1]] > thresh[v]);
+        at[t] = v - ERT_SPLITS;
+        __builtin_prefetch(leaves + (size_t)at[t] * width);
     }
 }
 
@@ -213,40 +209,26 @@ static inline void add_leaf(float *restrict shape, const float *restrict leaf, s
         for (size_t i = 0; i < width; i++) shape[i] += leaf[i];
 }
 
-/* Several predictions side by side. shapes: [n] of e->points; each is bit for bit what it is alone.
- */
-static void predict_shapes(const struct ert *e, const struct image *im, const int (*rects)[4],
-                           int n, int cascades, float (*shapes)[2 * ERT_POINTS_MAX])
-{
-    float f[ERT_BATCH][ERT_FEATURES_MAX];
-    int at[ERT_BLOCK][ERT_BATCH];
-    size_t width = 2 * (size_t)e->points;
-
-    for (int k = 0; k < n; k++) memcpy(shapes[k], e->initial, width * sizeof shapes[k][0]);
-    for (int c = 0; c < e->cascades && c < cascades; c++) {
-        for (int k = 0; k < n; k++) read_features(f[k], e, c, shapes[k], im, rects[k]);
-        for (int t = 0; t < e->trees; t += ERT_BLOCK) {
-            size_t first = (size_t)c * (size_t)e->trees + (size_t)t;
-            int count = e->trees - t < ERT_BLOCK ? e->trees - t : ERT_BLOCK;
-            walk(at, e, first, count, (const float(*)[ERT_FEATURES_MAX])f, n);
-            for (int k = 0; k < n; k++)
-                for (int i = 0; i < count; i++) {
-                    const float *leaf =
-                        e->leaf + ((first + (size_t)i) * ERT_LEAVES + (size_t)at[i][k]) * width;
-                    add_leaf(shapes[k], leaf, width);
-                }
-        }
-    }
-}
-
 void ert_shape(const struct ert *e, const struct image *im, const int rect[4], int cascades,
                float *shape)
 {
-    float out[1][2 * ERT_POINTS_MAX];
-    int one[1][4];
-    memcpy(one[0], rect, sizeof one[0]);
-    predict_shapes(e, im, one, 1, cascades, out);
-    memcpy(shape, out[0], 2 * (size_t)e->points * sizeof *shape);
+    float f[ERT_FEATURES_MAX];
+    int at[ERT_BLOCK];
+    size_t width = 2 * (size_t)e->points;
+
+    memcpy(shape, e->initial, width * sizeof *shape);
+    for (int c = 0; c < e->cascades && c < cascades; c++) {
+        read_features(f, e, c, shape, im, rect);
+        for (int t = 0; t < e->trees; t += ERT_BLOCK) {
+            size_t first = (size_t)c * (size_t)e->trees + (size_t)t;
+            int count = e->trees - t < ERT_BLOCK ? e->trees - t : ERT_BLOCK;
+            walk(at, e, first, count, f);
+            for (int i = 0; i < count; i++)
+                add_leaf(shape,
+                         e->leaf + ((first + (size_t)i) * ERT_LEAVES + (size_t)at[i]) * width,
+                         width);
+        }
+    }
 }
 
 void ert_predict(const struct ert *e, const struct image *im, const int rect[4], int (*points)[2])
@@ -281,76 +263,4 @@ void ert_rect(int rect[4], const struct detection *d)
     rect[1] = whole(cy - side / 2);
     rect[2] = whole(cx + side / 2);
     rect[3] = whole(cy + side / 2);
-}
-
-/* The rectangle that a shape says: where the mean shape lies best on it (least squares, the turn
- * left out). */
-static void rect_of_points(int rect[4], const struct ert *e, double (*p)[2])
-{
-    double mx = 0, my = 0, px = 0, py = 0, ff = 0, a = 0, b = 0;
-    int n = e->points;
-    for (int i = 0; i < n; i++) {
-        mx += (double)e->initial[2 * i] / n, my += (double)e->initial[2 * i + 1] / n;
-        px += p[i][0] / n, py += p[i][1] / n;
-    }
-    for (int i = 0; i < n; i++) {
-        double fx = (double)e->initial[2 * i] - mx, fy = (double)e->initial[2 * i + 1] - my;
-        double gx = p[i][0] - px, gy = p[i][1] - py;
-        ff += fx * fx + fy * fy;
-        a += fx * gx + fy * gy;
-        b += fx * gy - fy * gx;
-    }
-    a /= ff;
-    b /= ff;
-    double cx = px + a * (0.5 - mx) - b * (0.5 - my), cy = py + b * (0.5 - mx) + a * (0.5 - my);
-    double half = hypot(a, b) / 2;
-    rect[0] = whole(floor(cx - half + 0.5));
-    rect[1] = whole(floor(cy - half + 0.5));
-    rect[2] = whole(floor(cx + half + 0.5));
-    rect[3] = whole(floor(cy + half + 0.5));
-}
-
-/* The mean of predictions from rectangles shifted and scaled a little: moves are dx, dy in widths,
- * and the scale. */
-static void predict_around(const struct ert *e, const struct image *im, const int rect[4],
-                           const double (*moves)[3], int n, double (*points)[2])
-{
-    float shapes[ERT_BATCH][2 * ERT_POINTS_MAX];
-    int rects[ERT_BATCH][4];
-    double w = rect[2] - rect[0], cx = (rect[0] + rect[2]) / 2.0, cy = (rect[1] + rect[3]) / 2.0;
-
-    for (int k = 0; k < n; k++) {
-        double half = w * moves[k][2] / 2, x = cx + moves[k][0] * w, y = cy + moves[k][1] * w;
-        rects[k][0] = whole(x - half);
-        rects[k][1] = whole(y - half);
-        rects[k][2] = whole(x + half);
-        rects[k][3] = whole(y + half);
-    }
-    predict_shapes(e, im, rects, n, e->cascades, shapes);
-    memset(points, 0, (size_t)e->points * sizeof *points);
-    for (int k = 0; k < n; k++) {
-        const int *r = rects[k];
-        for (int i = 0; i < e->points; i++) {
-            points[i][0] += ((double)shapes[k][2 * i] * (r[2] - r[0]) + r[0]) / n;
-            points[i][1] += ((double)shapes[k][2 * i + 1] * (r[3] - r[1]) + r[1]) / n;
-        }
-    }
-}
-
-void ert_predict_steady(const struct ert *e, const struct image *im, const int rect[4],
-                        float (*points)[2])
-{
-    static const double first[3][3] = {{.035, .02, 1}, {-.035, .02, .96}, {0, -.04, 1.04}};
-    static const double second[ERT_BATCH][3] = {
-        {0, 0, 1}, {.04, 0, 1}, {-.04, 0, 1}, {0, .04, 1}, {0, -.04, 1}};
-    double p[ERT_POINTS_MAX][2];
-    int again[4];
-
-    predict_around(e, im, rect, first, 3, p);
-    rect_of_points(again, e, p);
-    predict_around(e, im, again, second, ERT_BATCH, p);
-    for (int i = 0; i < e->points; i++) {
-        points[i][0] = (float)p[i][0];
-        points[i][1] = (float)p[i][1];
-    }
 }

@@ -5,7 +5,8 @@
  * Keys of __metadata__ (strings): visavis.format "1"; visavis.role; visavis.graph (JSON, see
  * graph_json.c; absent for landmarks); visavis.input (JSON); visavis.license; visavis.source (JSON:
  * file, sha256); visavis.calibration (JSON, optional); visavis.restricted "true" or "false";
- * visavis.sha256, the digest of role, graph, input and tensors. */
+ * visavis.sha256, the digest of role, graph, input and tensors; visavis.importer (a number, absent
+ * before 2), the version of the importers that wrote it. */
 #ifndef VISAVIS_ENGINE_MODEL_MODEL_H
 #define VISAVIS_ENGINE_MODEL_MODEL_H
 
@@ -14,6 +15,10 @@
 #include "engine/nn/graph.h"
 
 #include <stdbool.h>
+
+/* To be raised when an importer writes another file from the same source, so that `model fetch
+ * --if-missing` makes the default models again. 2: dlib-resnet averages "mixed2". */
+enum { MODEL_IMPORTER_VERSION = 2 };
 
 enum model_role { MODEL_EMBEDDER, MODEL_DETECTOR, MODEL_LANDMARKS, MODEL_ROLE_COUNT };
 enum model_crop {
@@ -45,6 +50,7 @@ struct model {
     char license[128];
     char source_file[256];
     char source_sha256[65];
+    int importer;    /* version of the importers that wrote it */
     char sha256[65]; /* of this file's graph, tensors and input: changes when answers may change.
                         Not of the calibration. */
     const char *calibration; /* JSON text, borrowed from st; NULL: none */

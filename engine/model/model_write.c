@@ -48,7 +48,7 @@ enum err model_write(const char *dir, const struct model_draft *d, struct err_in
     size_t room = d->n_tensors + (g ? 2 * (size_t)g->n_ops : 0), n = 0;
     struct st_tensor *list = calloc(room + 1, sizeof *list);
     char(*names)[NN_NAME_BYTES + 8] = calloc(room + 1, sizeof *names);
-    char *graph = NULL, *input = NULL, *source = NULL, path[4096], sha256[65];
+    char *graph = NULL, *input = NULL, *source = NULL, path[4096], sha256[65], importer[16];
     json_auto_t *from = json_pack("{s:s, s:s}", "file", d->source_file, "sha256", d->source_sha256);
     enum err rc = ERR_OK;
 
@@ -64,8 +64,10 @@ enum err model_write(const char *dir, const struct model_draft *d, struct err_in
     for (int i = 0; g && i < g->n_ops; i++) add_weights(list, &n, names, &g->ops[i]);
     for (size_t i = 0; i < d->n_tensors; i++) list[n++] = d->tensors[i];
     model__digest(sha256, d->role, graph, input, list, n);
+    snprintf(importer, sizeof importer, "%d", MODEL_IMPORTER_VERSION);
     const struct st_pair meta[] = {
         {"visavis.format", MODEL_FORMAT},
+        {"visavis.importer", importer},
         {"visavis.role", model_role_name(d->role)},
         {"visavis.graph", graph},
         {"visavis.input", input},

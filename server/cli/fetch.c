@@ -39,6 +39,7 @@ static const char WORK_PREFIX[] = ".fetch-";
 struct fetch {
     const struct fetch_options *o;
     bool want[FETCH_MEMBERS]; /* what is to be made */
+    bool absent;              /* some of it is not there, or damaged; else all is only outdated */
     bool package[FETCH_PACKAGES];
     size_t bytes;        /* of the packages to download */
     char work[PATH_MAX]; /* our folder; "" before it is made */
@@ -373,14 +374,18 @@ static int find_missing(struct fetch *f, struct err_info *err)
     int missing = 0;
     if (engine_model_list(&list, &n, f->o->models_dir, err)) return -1;
     f->bytes = 0;
+    f->absent = false;
     memset(f->package, 0, sizeof f->package);
     for (int i = 0; i < FETCH_MEMBERS; i++) {
         const struct fetch_member *m = &FETCH_MEMBER[i];
-        f->want[i] = !m->optional || f->o->with_68_points;
+        const bool wanted = !m->optional || f->o->with_68_points;
+        const struct model_info *have = NULL;
         for (size_t k = 0; k < n && f->o->if_missing; k++)
             if (strcmp(list[k].name, m->model) == 0 && strcmp(list[k].role, "damaged") != 0)
-                f->want[i] = false;
+                have = &list[k];
+        f->want[i] = wanted && (!have || have->outdated);
         if (!f->want[i]) continue;
+        f->absent |= !have;
         missing++;
         if (!f->package[m->package]) f->bytes += FETCH_PACKAGE[m->package].bytes;
         f->package[m->package] = true;
@@ -409,7 +414,14 @@ static enum err fetch_all(struct fetch *f, struct err_info *err)
     if (missing > 0) {
         if ((rc = take_lock(f, err))) return rc;
         missing = find_missing(f, err); /* another fetch may have made them meanwhile */
-        if (missing > 0 && (rc = fetch_missing(f, err))) return rc;
+        if (missing > 0 && (rc = fetch_missing(f, err)) && (f->absent || rc == ERR_TIMEOUT))
+            return rc;
+        if (missing > 0 && rc)
+            fprintf(
+                stderr,
+                "visavis: the models were made by an older version and could not be made again, "
+                "they are used as they are: %s\n",
+                err->message);
     }
     if (missing < 0) return err->code;
     rc = calibrate(f, err);

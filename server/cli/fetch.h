@@ -8,7 +8,7 @@
 
 struct fetch_options {
     const char *models_dir;
-    bool if_missing;     /* only what is not there, or damaged */
+    bool if_missing;     /* only what is not there, damaged, or made by an older version */
     bool with_68_points; /* also dlib-68point; needs accept_license */
     bool accept_license;
 };

@@ -10,7 +10,7 @@ lfw=../shared/data/faces/lfw-view1
     echo "variants.sh: no $lfw here"
     exit 0
 }
-[ $# -gt 0 ] || set -- none mirror both-mirror mixed4 crops16
+[ $# -gt 0 ] || set -- none mirror both-mirror mixed2 mixed4 crops16
 printf '%-14s %8s %8s %8s %8s %9s %8s %9s\n' average 'eer %' 'TAR 1e-3' 'TAR 1e-4' 'TAR 1e-5' 'DevTrain %' 'lost' 'pictures/s'
 for a in "$@"; do
     start=$(date +%s.%N)

@@ -142,7 +142,8 @@ static float overlap(const float a[4], const float b[4]) /* intersection over un
 static void exif_orientations_agree(void **state)
 {
     static const char *const names[] = {"obama", "couple", "group_bbt"};
-    int faces = 0, close = 0;
+    int faces = 0;
+    float least = 1;
     if (!test_have_models() || !test_have_shared()) skip();
     (void)state;
     struct engine *e = open_engine(2, NULL);
@@ -164,18 +165,18 @@ static void exif_orientations_agree(void **state)
                     if (overlap(mine->box, upright.faces[k].box) > overlap(mine->box, same->box))
                         same = &upright.faces[k];
                 float s = match_similarity(mine->embedding, same->embedding, mine->dim);
-                if (overlap(mine->box, same->box) < 0.9f || s < 0.996f)
+                if (overlap(mine->box, same->box) < 0.9f || s < 0.999f)
                     fail_msg("%s: face %d overlaps %.3f, cosine %.5f to upright", path, f,
                              (double)overlap(mine->box, same->box), (double)s);
+                if (s < least) least = s;
                 faces++;
-                close += s >= 0.999f;
             }
             analysis_release(&a);
         }
         analysis_release(&upright);
     }
-    printf("EXIF: %d of %d faces reach cosine 0.999\n", close, faces);
-    assert_true(close * 100 >= faces * 95);
+    printf("EXIF: %d faces, the least cosine to upright is %.5f\n", faces, (double)least);
+    assert_true(faces >= 49);
     engine_close(e);
 }
 

@@ -57,18 +57,27 @@ static void a_crop_moves_the_face_as_it_says(void **state)
 
 static void sets_are_known_by_name(void **state)
 {
-    int n = 0;
+    static const struct {
+        const char *name;
+        int n, mirrored;
+        bool refined;
+    } rows[] = {{"none", 1, 0, false},  {"mirror", 2, 1, false}, {"both-mirror", 4, 2, true},
+                {"mixed2", 2, 1, true}, {"mixed4", 4, 2, true},  {"crops16", 16, 8, true}};
     (void)state;
-    assert_non_null(crops_by_name("none", &n));
-    assert_int_equal(n, 1);
-    const struct crop *mirror = crops_by_name("mirror", &n);
-    assert_int_equal(n, 2);
-    assert_true(!mirror[0].mirror && mirror[1].mirror);
-    assert_non_null(crops_by_name("crops16", &n));
-    assert_int_equal(n, 16);
-    assert_true(n <= CROPS_MAX);
-    assert_null(crops_by_name("", &n));
-    assert_null(crops_by_name("Mirror", &n));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct crop_set *s = crops_by_name(rows[i].name);
+        if (!s) fail_msg("%s is not known", rows[i].name);
+        int mirrored = 0;
+        for (int k = 0; k < s->n; k++) mirrored += s->crops[k].mirror;
+        if (s->n != rows[i].n || mirrored != rows[i].mirrored || s->refined != rows[i].refined)
+            fail_msg("%s: %d crops, %d mirrored, refined %d", rows[i].name, s->n, mirrored,
+                     s->refined);
+        assert_true(s->n <= CROPS_MAX);
+        assert_true(!s->crops[0].mirror && s->crops[0].source == CROP_FROM_PREDICTOR &&
+                    s->crops[0].zoom == 1); /* the chip that quality and include=chip show */
+    }
+    assert_null(crops_by_name(""));
+    assert_null(crops_by_name("Mirror"));
 }
 
 int main(void)

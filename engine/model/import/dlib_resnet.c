@@ -363,7 +363,7 @@ enum err import__dlib_resnet(struct import_job *job, struct dlib_reader *r, stru
         }
         in->crop = CROP_DLIB_CHIP;
         in->padding = 0.25f;
-        snprintf(in->average, sizeof in->average, "mixed4");
+        snprintf(in->average, sizeof in->average, "mixed2");
         in->dim = b.g.ops[b.x].out;
         rc = import__finish(job, &draft, "dlib-resnet", err);
     }
