@@ -1,6 +1,6 @@
 /* A detection made steady: O-Net looks again at squares around a face that is already found. The
- * squares are shifted to the four corners and a little larger or smaller in pairs, so that a mirrored
- * or turned picture gives the mirrored or turned answer. */
+ * squares are shifted to the four corners and a little larger or smaller in pairs, so that a
+ * mirrored or turned picture gives the mirrored or turned answer. */
 #include "engine/base/mem.h"
 #include "engine/face/face.h"
 #include "engine/face/mtcnn_boxes.h"
@@ -12,10 +12,8 @@
 enum { SIDE = 48, LOOKS = 4 };
 
 /* Shift to the right and down in sides of the square, and its size. */
-static const float looks[LOOKS][3] = {{0.05f, 0.05f, 1.05f},
-                                      {-0.05f, 0.05f, 0.95f},
-                                      {0.05f, -0.05f, 0.95f},
-                                      {-0.05f, -0.05f, 1.05f}};
+static const float looks[LOOKS][3] = {
+    {0.05f, 0.05f, 1.05f}, {-0.05f, 0.05f, 0.95f}, {0.05f, -0.05f, 0.95f}, {-0.05f, -0.05f, 1.05f}};
 /* Of the probabilities of the looks; below it the face is left as it was found. */
 static const double LEAST_MEAN = 0.5;
 
@@ -87,7 +85,7 @@ enum err mtcnn_refine(struct detection *faces, int n, const struct mtcnn *d,
     outs[points] = outs[box] + 4 * rows;
     if ((rc = runner->run(runner->self, d->o, (int)rows, SIDE, SIDE, in, outs, err))) return rc;
     for (size_t i = 0; i < (size_t)n; i++)
-        average(&faces[i], crops + i * LOOKS, outs[prob] + 2 * i * LOOKS,
-                outs[box] + 4 * i * LOOKS, outs[points] + 10 * i * LOOKS);
+        average(&faces[i], crops + i * LOOKS, outs[prob] + 2 * i * LOOKS, outs[box] + 4 * i * LOOKS,
+                outs[points] + 10 * i * LOOKS);
     return ERR_OK;
 }

@@ -13,8 +13,10 @@
 
 enum { SIDE_MAX = 4096, DIM_MAX = 65536 };
 
-static const char *const CROPS[] = {
-    [CROP_NONE] = "none", [CROP_DLIB_CHIP] = "dlib_chip", [CROP_SIMILARITY] = "similarity"};
+static const char *const CROPS[] = {[CROP_NONE] = "none",
+                                    [CROP_DLIB_CHIP] = "dlib_chip",
+                                    [CROP_SIMILARITY] = "similarity",
+                                    [CROP_BOX] = "box"};
 
 static json_t *real_list(const float *v, size_t n)
 {

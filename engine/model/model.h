@@ -24,8 +24,9 @@ enum model_role { MODEL_EMBEDDER, MODEL_DETECTOR, MODEL_LANDMARKS, MODEL_ROLE_CO
 enum model_crop {
     CROP_NONE,
     CROP_DLIB_CHIP,
-    CROP_SIMILARITY
-}; /* how a face becomes the network's input */
+    CROP_SIMILARITY,
+    CROP_BOX /* the detector's box, made square, `padding` of its side wider all round */
+};           /* how a face becomes the network's input */
 
 /* visavis.input */
 struct model_input {
@@ -34,7 +35,7 @@ struct model_input {
     float mean[3];  /* in the network's channel order, on 0..255 */
     float scale[3]; /* input = (v - mean) * scale */
     enum model_crop crop;
-    float padding;      /* CROP_DLIB_CHIP: 0.25 (facts/default-models.md section 4) */
+    float padding;      /* CROP_BOX, and CROP_DLIB_CHIP: 0.25 (facts/default-models.md section 4) */
     float points[5][2]; /* CROP_SIMILARITY: where the five points go in the w x h chip */
     char average[32];   /* which crops are averaged: the names of engine/face/crops.c */
     int dim;            /* embedders: length of the embedding */
@@ -84,6 +85,23 @@ struct model_draft {
     const char *calibration;
 };
 NODISCARD enum err model_write(const char *dir, const struct model_draft *d, struct err_info *err);
+
+/* The same for weights that are too large to be in memory twice: the file is made first, its
+ * weights are filled in place. */
+struct model_writer;
+/* g: d->graph, whose ops have w_count and b_count; their w and b are set here, to float arrays
+ * (zero) that the caller fills, through a cast, in the layouts of engine/nn/graph.h, op after op.
+ * dir NULL: nothing is kept (fuzzing). d and g must live until the writer's end. Errors as
+ * model_write. */
+NODISCARD enum err model_writer_open(struct model_writer **out, const char *dir,
+                                     const struct model_draft *d, struct nn_graph *g,
+                                     struct err_info *err);
+/* The weights of op are filled: their pages may leave the memory. */
+void model_writer_settle(struct model_writer *w, int op);
+/* Checks the graph with its weights (every one is read: finite), and gives the file its name. Frees
+ * w, also on error; g's weights are no longer there. */
+NODISCARD enum err model_writer_commit(struct model_writer *w, struct err_info *err);
+void model_writer_abort(struct model_writer *w);
 
 /* Rewrites the file of an existing model with another calibration (NULL removes it); weights and
  * sha256 stay. */

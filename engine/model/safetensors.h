@@ -55,10 +55,29 @@ const char *st_meta(const struct safetensors *st, const char *key);             
 struct st_pair {
     const char *key, *value;
 };
-/* Writes a file whole: temporary file in the same folder, fsync, rename. Tensors are written in the
- * order given, each starting at a multiple of 64 bytes from the start of the file as far as the
- * format allows (it forbids gaps: the header is padded with spaces, and tensors whose size is no
- * multiple of 4 must come last). */
+/* A file being made. It has its whole size from the start, so that a full disk says so at once; its
+ * tensors are filled where they will lie; it gets its name at the end (fsync, rename), so that a
+ * reader sees the old file or the new one, also after a crash. Tensors lie in the order given, the
+ * first at a multiple of 64 bytes (the format forbids gaps: the header is padded with spaces, and
+ * tensors whose size is no multiple of 4 must come last). */
+struct st_writer;
+/* tensors: their data is ignored. path NULL: in memory, for checks that keep nothing. ERR_IO,
+ * ERR_STORAGE_FULL, ERR_NOMEM, ERR_INTERNAL: a tensor that cannot be written. */
+NODISCARD enum err st_writer_open(struct st_writer **out, const char *path,
+                                  const struct st_pair *meta, size_t n_meta,
+                                  const struct st_tensor *tensors, size_t n_tensors,
+                                  struct err_info *err);
+/* Where tensor i lies, zero until it is filled; valid until commit or abort. */
+void *st_writer_data(struct st_writer *w, size_t i);
+/* Tensor i is filled: its pages need not stay in memory (they are read again when touched). */
+void st_writer_settle(struct st_writer *w, size_t i);
+/* The file with this metadata, whose text must be as long as that given at the start (a digest in
+ * place of zeros). Frees w, also on error; then nothing is left. */
+NODISCARD enum err st_writer_commit(struct st_writer *w, const struct st_pair *meta, size_t n_meta,
+                                    struct err_info *err);
+void st_writer_abort(struct st_writer *w);
+
+/* A file whose tensors are at hand, written whole. */
 NODISCARD enum err st_write(const char *path, const struct st_pair *meta, size_t n_meta,
                             const struct st_tensor *tensors, size_t n_tensors,
                             struct err_info *err);

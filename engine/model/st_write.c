@@ -1,6 +1,4 @@
-/* safetensors writer: the whole file goes to a temporary file beside the target, is synced, and
- * takes the target's name in one rename. A reader sees the old file or the new one, also after a
- * crash. */
+/* safetensors writer: a temporary file beside the target, mapped and filled in place. */
 #include "engine/model/safetensors.h"
 
 #include <errno.h>
@@ -10,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +17,16 @@
 #include "engine/base/mem.h"
 #include "engine/model/st_internal.h"
 
-enum { ALIGN_BYTES = 64 }; /* of the first tensor in the file */
+enum { ALIGN_BYTES = 64 /* of the first tensor in the file */, PAGE_BYTES = 4096 };
+
+struct st_writer {
+    char *path, *temporary; /* NULL: in memory */
+    int fd;
+    uint8_t *map;
+    size_t len, first; /* of the file; where the tensors begin */
+    struct st_tensor *tensors;
+    size_t n_tensors, *at; /* at: offset of each from first */
+};
 
 static enum err add_tensor(json_t *header, const struct st_tensor *t, size_t *at,
                            struct err_info *err)
@@ -63,44 +71,131 @@ static enum err make_header(char **text, const struct st_pair *meta, size_t n_me
     return *text ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for the header");
 }
 
-static enum err put(int fd, const void *data, size_t len, struct err_info *err)
+/* The header where it belongs: length, text, spaces up to the first tensor. */
+static enum err put_header(struct st_writer *w, const struct st_pair *meta, size_t n_meta,
+                           struct err_info *err)
 {
-    const char *p = data;
-    while (len) {
-        ssize_t n = write(fd, p, len);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0)
-            return err_set(err, errno == ENOSPC || errno == EDQUOT ? ERR_STORAGE_FULL : ERR_IO,
-                           "cannot write: %s", strerror(errno));
-        p += n;
-        len -= (size_t)n;
+    char *text = NULL;
+    enum err rc = make_header(&text, meta, n_meta, w->tensors, w->n_tensors, err);
+    if (rc) return rc;
+    const size_t len = strlen(text), room = w->first - sizeof(uint64_t);
+    const uint64_t prefix = room;
+    if (len > room) {
+        rc = err_set(err, ERR_INTERNAL, "the header has grown from %zu to %zu bytes", room, len);
+    } else {
+        memcpy(w->map, &prefix, sizeof prefix);
+        memcpy(w->map + sizeof prefix, text, len);
+        memset(w->map + sizeof prefix + len, ' ', room - len);
     }
+    free(text);
+    return rc;
+}
+
+/* Sizes and offsets of everything. */
+static enum err lay_out(struct st_writer *w, const struct st_pair *meta, size_t n_meta,
+                        struct err_info *err)
+{
+    char *text = NULL;
+    enum err rc = make_header(&text, meta, n_meta, w->tensors, w->n_tensors, err);
+    if (rc) return rc;
+    size_t len = sizeof(uint64_t) + strlen(text), at = 0;
+    free(text);
+    w->first = (len + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
+    if (w->first > ST_HEADER_MAX_BYTES)
+        return err_set(err, ERR_TOO_LARGE, "header of %zu bytes, the limit is %d", w->first,
+                       (int)ST_HEADER_MAX_BYTES);
+    for (size_t i = 0; i < w->n_tensors; i++) { /* make_header has checked the products */
+        w->at[i] = at;
+        if (__builtin_add_overflow(at, w->tensors[i].count * st_dtype_bytes(w->tensors[i].dtype),
+                                   &at))
+            return err_set(err, ERR_TOO_LARGE, "the tensors' sizes overflow");
+    }
+    w->len = w->first + at;
     return ERR_OK;
 }
 
-static enum err put_all(int fd, const char *header, const struct st_tensor *tensors,
-                        size_t n_tensors, struct err_info *err)
+static enum err open_temporary(struct st_writer *w, const char *path, struct err_info *err)
 {
-    static const char spaces[] = "                                                                ";
-    _Static_assert(sizeof spaces > ALIGN_BYTES, "enough to pad with");
-    size_t len = strlen(header);
-    size_t pad = (ALIGN_BYTES - (sizeof(uint64_t) + len) % ALIGN_BYTES) % ALIGN_BYTES;
-    uint64_t prefix = len + pad;
-    enum err rc;
-
-    if (prefix > ST_HEADER_MAX_BYTES)
-        return err_set(err, ERR_TOO_LARGE, "header of %llu bytes, the limit is %d",
-                       (unsigned long long)prefix, (int)ST_HEADER_MAX_BYTES);
-    if ((rc = put(fd, &prefix, sizeof prefix, err)) || (rc = put(fd, header, len, err)) ||
-        (rc = put(fd, spaces, pad, err)))
-        return rc;
-    for (size_t i = 0; i < n_tensors; i++) {
-        size_t bytes = tensors[i].count * st_dtype_bytes(tensors[i].dtype);
-        if ((rc = put(fd, tensors[i].data, bytes, err))) return rc;
+    w->path = strdup(path);
+    if (!w->path || asprintf(&w->temporary, "%s.XXXXXX", path) < 0) {
+        w->temporary = NULL;
+        return err_set(err, ERR_NOMEM, "no memory for a path");
     }
-    if (fsync(fd) && errno != EINVAL)
-        return err_set(err, ERR_IO, "cannot sync: %s", strerror(errno));
+    w->fd = mkostemp(w->temporary, O_CLOEXEC);
+    if (w->fd < 0) {
+        enum err rc = err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(errno));
+        free(w->temporary);
+        w->temporary = NULL;
+        return rc;
+    }
+    /* Room for all of it now: a disk that fills up under a mapping ends the process. */
+    int why = posix_fallocate(w->fd, 0, (off_t)w->len);
+    if (why)
+        return err_set(err,
+                       why == ENOSPC || why == EDQUOT || why == EFBIG ? ERR_STORAGE_FULL : ERR_IO,
+                       "%s: no room for %zu bytes: %s", path, w->len, strerror(why));
     return ERR_OK;
+}
+
+enum err st_writer_open(struct st_writer **out, const char *path, const struct st_pair *meta,
+                        size_t n_meta, const struct st_tensor *tensors, size_t n_tensors,
+                        struct err_info *err)
+{
+    struct st_writer *w = calloc(1, sizeof *w);
+    enum err rc = ERR_OK;
+
+    if (!w) return err_set(err, ERR_NOMEM, "no memory for a file");
+    w->fd = -1;
+    w->map = MAP_FAILED;
+    w->n_tensors = n_tensors;
+    w->tensors = calloc(n_tensors + 1, sizeof *w->tensors);
+    w->at = calloc(n_tensors + 1, sizeof *w->at);
+    if (!w->tensors || !w->at) {
+        rc = err_set(err, ERR_NOMEM, "no memory for %zu tensors", n_tensors);
+        goto fail;
+    }
+    if (n_tensors) memcpy(w->tensors, tensors, n_tensors * sizeof *tensors);
+    if ((rc = lay_out(w, meta, n_meta, err))) goto fail;
+    if (path && (rc = open_temporary(w, path, err))) goto fail;
+    w->map = mmap(NULL, w->len, PROT_READ | PROT_WRITE,
+                  path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, w->fd, 0);
+    if (w->map == MAP_FAILED) {
+        rc = err_set(err, ERR_NOMEM, "cannot map %zu bytes: %s", w->len, strerror(errno));
+        goto fail;
+    }
+    if ((rc = put_header(w, meta, n_meta, err))) goto fail;
+    *out = w;
+    return ERR_OK;
+fail:
+    st_writer_abort(w);
+    return rc;
+}
+
+void *st_writer_data(struct st_writer *w, size_t i)
+{
+    return w->map + w->first + w->at[i];
+}
+
+void st_writer_settle(struct st_writer *w, size_t i)
+{
+    size_t from = w->first + w->at[i],
+           to = from + w->tensors[i].count * st_dtype_bytes(w->tensors[i].dtype);
+    from = (from + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    to = to / PAGE_BYTES * PAGE_BYTES;
+    if (w->path && from < to) (void)madvise(w->map + from, to - from, MADV_DONTNEED);
+}
+
+void st_writer_abort(struct st_writer *w)
+{
+    if (!w) return;
+    if (w->map != MAP_FAILED) munmap(w->map, w->len);
+    if (w->fd >= 0) close(w->fd);
+    if (w->temporary) unlink(w->temporary);
+    free(w->temporary);
+    free(w->path);
+    free(w->tensors);
+    free(w->at);
+    free(w);
 }
 
 /* The new name itself must reach the disk too. */
@@ -114,36 +209,40 @@ static void sync_folder(const char *path)
     close(fd);
 }
 
+static enum err give_name(struct st_writer *w, struct err_info *err)
+{
+    if (msync(w->map, w->len, MS_SYNC) || (fsync(w->fd) && errno != EINVAL))
+        return err_set(err, ERR_IO, "%s: cannot sync: %s", w->path, strerror(errno));
+    if (fchmod(w->fd, 0644))
+        return err_set(err, ERR_IO, "%s: cannot set its mode: %s", w->path, strerror(errno));
+    if (rename(w->temporary, w->path))
+        return err_set(err, ERR_IO, "%s: cannot rename: %s", w->path, strerror(errno));
+    free(w->temporary);
+    w->temporary = NULL;
+    sync_folder(w->path);
+    return ERR_OK;
+}
+
+enum err st_writer_commit(struct st_writer *w, const struct st_pair *meta, size_t n_meta,
+                          struct err_info *err)
+{
+    enum err rc = put_header(w, meta, n_meta, err);
+    if (!rc && w->path) rc = give_name(w, err);
+    st_writer_abort(w);
+    return rc;
+}
+
 enum err st_write(const char *path, const struct st_pair *meta, size_t n_meta,
                   const struct st_tensor *tensors, size_t n_tensors, struct err_info *err)
 {
-    char temporary[PATH_MAX];
-    char *header = NULL;
-    int fd = -1;
-    enum err rc = make_header(&header, meta, n_meta, tensors, n_tensors, err);
+    struct st_writer *w;
+    enum err rc = st_writer_open(&w, path, meta, n_meta, tensors, n_tensors, err);
     if (rc) return rc;
-    if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary) {
-        rc = err_set(err, ERR_INVALID, "path of more than %zu bytes", sizeof temporary - 8);
-        goto done;
+    for (size_t i = 0; i < n_tensors; i++) {
+        if (tensors[i].count)
+            memcpy(st_writer_data(w, i), tensors[i].data,
+                   tensors[i].count * st_dtype_bytes(tensors[i].dtype));
+        st_writer_settle(w, i);
     }
-    fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0) {
-        rc = err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(errno));
-        goto done;
-    }
-    rc = put_all(fd, header, tensors, n_tensors, err);
-    if (!rc && fchmod(fd, 0644))
-        rc = err_set(err, ERR_IO, "cannot set its mode: %s", strerror(errno));
-    if (close(fd) && !rc) rc = err_set(err, ERR_IO, "cannot close: %s", strerror(errno));
-    if (!rc && rename(temporary, path))
-        rc = err_set(err, ERR_IO, "cannot rename: %s", strerror(errno));
-    if (rc) {
-        unlink(temporary);
-        err_prefix(err, "%s", path);
-    } else {
-        sync_folder(path);
-    }
-done:
-    free(header);
-    return rc;
+    return st_writer_commit(w, meta, n_meta, err);
 }

@@ -91,6 +91,7 @@ enum err import_file(char name_out[64], const char *file, const char *models_dir
         job.len = (size_t)info.st_size;
         map = mmap(NULL, job.len, PROT_READ, MAP_PRIVATE, fd, 0);
         job.data = map;
+        job.mapped = true;
         rc = map == MAP_FAILED ? err_set(err, ERR_IO, "cannot map it: %s", strerror(errno))
                                : import_mapped(&job, err);
     }
@@ -103,26 +104,59 @@ enum err import_file(char name_out[64], const char *file, const char *models_dir
     return rc;
 }
 
-enum err import__finish(struct import_job *job, struct model_draft *draft, const char *known_as,
-                        struct err_info *err)
+/* Name, licence and provenance of what is about to be written. */
+static enum err settle(struct import_job *job, struct model_draft *draft, const char *known_as,
+                       struct err_info *err)
 {
     char file[PATH_MAX];
-    enum err rc;
 
-    snprintf(job->name, sizeof job->name, "%s", job->options.name ? job->options.name : known_as);
-    draft->name = job->name;
     if (job->options.name && strlen(job->options.name) >= sizeof job->name)
         return err_set(err, ERR_INVALID, "a name of %zu bytes, the limit is %zu",
                        strlen(job->options.name), sizeof job->name - 1);
-    if (draft->graph && (rc = nn_graph_check(draft->graph, true, err))) return rc;
+    snprintf(job->name, sizeof job->name, "%s", job->options.name ? job->options.name : known_as);
+    draft->name = job->name;
     if (draft->restricted && !job->options.accept_license)
         return err_set(err, ERR_LICENSE,
                        "its licence is \"%s\": say --accept-license if you may use it so",
                        draft->license);
-    if (!job->models_dir) return ERR_OK;
     snprintf(file, sizeof file, "%s", job->file);
-    draft->source_file = basename(file);
+    snprintf(job->source, sizeof job->source, "%s", basename(file));
+    draft->source_file = job->source;
     draft->source_sha256 = job->sha256;
+    return ERR_OK;
+}
+
+/* What was written is what can be read. */
+static enum err verify(const struct import_job *job, struct err_info *err)
+{
+    return job->models_dir ? model_verify(job->models_dir, job->name, err) : ERR_OK;
+}
+
+enum err import__finish(struct import_job *job, struct model_draft *draft, const char *known_as,
+                        struct err_info *err)
+{
+    enum err rc;
+    if (draft->graph && (rc = nn_graph_check(draft->graph, true, err))) return rc;
+    if ((rc = settle(job, draft, known_as, err))) return rc;
+    if (!job->models_dir) return ERR_OK;
     if ((rc = model_write(job->models_dir, draft, err))) return rc;
-    return model_verify(job->models_dir, job->name, err); /* what was written is what can be read */
+    return verify(job, err);
+}
+
+enum err import__begin(struct model_writer **w, struct import_job *job, struct model_draft *draft,
+                       struct nn_graph *g, const char *known_as, struct err_info *err)
+{
+    enum err rc = settle(job, draft, known_as, err);
+    return rc ? rc : model_writer_open(w, job->models_dir, draft, g, err);
+}
+
+enum err import__end(struct model_writer *w, struct import_job *job, struct err_info *err)
+{
+    enum err rc = model_writer_commit(w, err);
+    return rc ? rc : verify(job, err);
+}
+
+void import__progress(const struct import_job *job, size_t done, size_t total)
+{
+    if (job->options.progress) job->options.progress(done, total);
 }

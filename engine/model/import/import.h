@@ -12,9 +12,10 @@
 #include <stdint.h>
 
 struct import_options {
-    const char *name;    /* of the model; NULL: what the file is known as */
-    bool accept_license; /* needed for models whose licence is restricted */
-    const char *sha256;  /* expected, hex; NULL: not checked */
+    const char *name;                            /* of the model; NULL: what the file is known as */
+    bool accept_license;                         /* needed for models whose licence is restricted */
+    const char *sha256;                          /* expected, hex; NULL: not checked */
+    void (*progress)(size_t done, size_t total); /* weights written, of all; NULL: nobody asks */
 };
 
 /* Imports file into models_dir. name_out: the name it got. ERR_MODEL: what is wrong, by layer,
@@ -27,11 +28,13 @@ NODISCARD enum err import_file(char name_out[64], const char *file, const char *
 struct import_job {
     const uint8_t *data;
     size_t len;
+    bool mapped;      /* data is a file's mapping: pages that were read may be dropped */
     const char *file; /* for messages and provenance */
     char sha256[65];
     const char *models_dir; /* NULL: parse and check only, write nothing (fuzzing) */
     struct import_options options;
-    char name[64]; /* out */
+    char source[256]; /* working space: the file's own name */
+    char name[64];    /* out */
 };
 NODISCARD enum err import_pytorch(struct import_job *job, struct err_info *err);
 NODISCARD enum err import_dlib(struct import_job *job, struct err_info *err);

@@ -11,6 +11,18 @@
 NODISCARD enum err import__finish(struct import_job *job, struct model_draft *draft,
                                   const char *known_as, struct err_info *err);
 
+/* The same for weights that are filled in place (engine/model/model.h): begin settles the name, the
+ * licence and the provenance before any weight is read; the caller fills g; end checks and names
+ * the file. draft and g must live until then. */
+NODISCARD enum err import__begin(struct model_writer **w, struct import_job *job,
+                                 struct model_draft *draft, struct nn_graph *g,
+                                 const char *known_as, struct err_info *err);
+NODISCARD enum err import__end(struct model_writer *w, struct import_job *job,
+                               struct err_info *err);
+
+/* Tells job->progress, where there is one. */
+void import__progress(const struct import_job *job, size_t done, size_t total);
+
 /* dlib's two kinds of .dat, the reader's position after the leading int 1. */
 struct dlib_reader;
 NODISCARD enum err import__dlib_resnet(struct import_job *job, struct dlib_reader *r,

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -28,6 +29,13 @@ static int refuse(const struct err_info *err)
     print(json_pack("{s:{s:s, s:o}}", "error", "code", err_name(err->code), "message",
                     message ? message : json_string("its name is not UTF-8")));
     return 1;
+}
+
+static void progress(size_t done, size_t total)
+{
+    fprintf(stderr, "\r\033[Kvisavis-import: %zu of %zu MB", done / 250000, total / 250000);
+    if (done == total) fputs("\r\033[K", stderr);
+    fflush(stderr);
 }
 
 static int usage(void)
@@ -76,6 +84,7 @@ int main(int argc, char **argv)
         err_set(&err, ERR_IO, "cannot make the folder %s: %s", dir, strerror(errno));
         return refuse(&err);
     }
+    if (isatty(STDERR_FILENO)) o.progress = progress;
     if (import_file(name, argv[optind], dir, &o, &err)) return refuse(&err);
     return done(dir, name);
 }
