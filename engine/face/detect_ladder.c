@@ -40,6 +40,9 @@ static const float LIKELY = 0.97f;
  * photographs: 0.05 to 0.25, 0.12 to 0.28. */
 static const float EYES_TO_MOUTH = 0.25f, EYE_TO_EYE = 0.10f;
 
+/* A face that fills the picture is at least this part of its shorter side. */
+static const float FILLS = 0.25f;
+
 /* Pictures up to this side are enlarged, twofold. */
 enum { ENLARGE_SIDE = 480 };
 
@@ -77,7 +80,7 @@ struct ladder {
     const struct image *base;
     struct found best;
     enum detect_pass best_pass;
-    float best_score; /* of its most convincing face; 0: none */
+    float best_score, best_height; /* of its most convincing face; 0: none */
 };
 
 /* Eyes above the mouth, not sideways, and in the proportions of a face. */
@@ -97,12 +100,17 @@ static bool convincing(const struct detection *d)
     return upright(d) && d->score >= (small ? CONVINCING_SMALL : CONVINCING);
 }
 
-/* The score of the most convincing face, 0 where there is none. */
-static float best_of(const struct found *f)
+/* The score of the most convincing face, and its height; 0 where there is none. */
+static float best_of(const struct found *f, float *height)
 {
     float best = 0;
-    for (int i = 0; i < f->n; i++)
-        if (convincing(&f->d[i]) && f->d[i].score > best) best = f->d[i].score;
+    *height = 0;
+    for (int i = 0; i < f->n; i++) {
+        const struct detection *d = &f->d[i];
+        if (!convincing(d) || d->score <= best) continue;
+        best = d->score;
+        *height = d->box[3] - d->box[1];
+    }
     return best;
 }
 
@@ -157,11 +165,23 @@ static void to_base(struct found *f, const struct image *base, enum detect_pass 
 
 /* --- passes --- */
 
+/* The least face that a pass looks for: what the small levels cost is most of a pass. Padding helps
+ * faces that fill the picture. Where the default pass has a convincing face, a turned pass asks
+ * whether that face, or what it was mistaken for, stands upright there. */
+static float least_face(const struct ladder *l, enum detect_pass pass)
+{
+    const int side = l->base->w < l->base->h ? l->base->w : l->base->h;
+    float least = 0;
+    if (pass == PASS_PADDED) least = FILLS * (float)side;
+    if (detect_pass_quarter(pass) && l->best_pass == PASS_DEFAULT) least = l->best_height / 3;
+    return least > l->o->min_size ? least : l->o->min_size;
+}
+
 static enum err look(struct found *out, const struct ladder *l, const struct image *im,
                      enum detect_pass pass, struct err_info *err)
 {
     struct mtcnn_options o = MTCNN_OPTIONS_INIT;
-    o.min_size = l->o->min_size;
+    o.min_size = least_face(l, pass);
     if (pass == PASS_LOW || pass == PASS_LOW_ENLARGED)
         memcpy(o.thresholds, low_thresholds, sizeof o.thresholds);
     out->d = NULL;
@@ -189,7 +209,7 @@ static enum err retry(struct ladder *l, enum detect_pass pass, struct err_info *
     rc = look(&f, l, pass == PASS_LOW ? l->base : &made, pass, err);
     image_release(&made);
     if (rc) return rc;
-    float score = best_of(&f);
+    float height, score = best_of(&f, &height);
     bool wins = l->best_pass == PASS_DEFAULT ? odds(score) > MARGIN * odds(l->best_score)
                                              : score > l->best_score;
     if (!wins) {
@@ -202,6 +222,7 @@ static enum err retry(struct ladder *l, enum detect_pass pass, struct err_info *
     l->best = f;
     l->best_pass = pass;
     l->best_score = score;
+    l->best_height = height;
     return ERR_OK;
 }
 
@@ -248,7 +269,7 @@ static enum err climb(struct ladder *l, struct err_info *err)
     enum err rc = look(&l->best, l, l->base, PASS_DEFAULT, err);
 
     if (rc || !l->o->retry) return rc;
-    l->best_score = best_of(&l->best);
+    l->best_score = best_of(&l->best, &l->best_height);
     if ((rc = try_all(l, err))) return rc;
     if (l->best_pass == PASS_DEFAULT) keep_likely(&l->best, l->best_score <= 0);
     return ERR_OK;

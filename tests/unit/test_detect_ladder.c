@@ -237,24 +237,29 @@ static void test_coordinates(void **state)
         const char *name;
         struct scripted s;
         enum detect_pass pass;
+        float least; /* face that the pass looks for: the fake's box is of that size */
     } cases[] = {
-        {"enlarged", {{.5f, .9995f}, {0}, 0}, PASS_ENLARGED},
-        {"padded", {{.5f, .5f, .9995f}, {0}, 0}, PASS_PADDED},
-        {"180", {{.9985f, .9999f}, {0}, 0}, PASS_ROT180},
-        {"90", {{.993f, .5f, .9999f}, {0}, 0}, PASS_ROT90},
-        {"270", {{.993f, .5f, .5f, .9999f}, {0}, 0}, PASS_ROT270},
+        {"enlarged", {{.5f, .9995f}, {0}, 0}, PASS_ENLARGED, 20},
+        {"padded", {{.5f, .5f, .9995f}, {0}, 0}, PASS_PADDED, 50}, /* a quarter of 200 */
+        {"180", {{.9985f, .9999f}, {0}, 0}, PASS_ROT180, 0}, /* a third of the default pass's */
+        {"90", {{.993f, .5f, .9999f}, {0}, 0}, PASS_ROT90, 0},
+        {"270", {{.993f, .5f, .5f, .9999f}, {0}, 0}, PASS_ROT270, 0},
     };
     struct fake *f = *state;
-    const struct detect_options o = DETECT_OPTIONS_INIT;
     struct detection seen; /* in the pass's own frame: the same there for every pass */
     enum detect_pass pass;
     int n;
     const int w = 300, h = 200;
 
-    assert_int_equal(run(&seen, &n, &pass, f, &plain, w, h, &o), ERR_OK);
-    assert_int_equal(n, 1);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct detection got, want = seen;
+        struct detect_options o = DETECT_OPTIONS_INIT;
+        struct detection got, want;
+        if (!cases[i].least) assert_int_equal(run(&seen, &n, &pass, f, &plain, w, h, &o), ERR_OK);
+        o.min_size = cases[i].least ? cases[i].least : (seen.box[3] - seen.box[1]) / 3;
+        assert_int_equal(run(&seen, &n, &pass, f, &plain, w, h, &o), ERR_OK);
+        assert_int_equal(n, 1);
+        want = seen;
+        o = (struct detect_options)DETECT_OPTIONS_INIT;
         assert_int_equal(run(&got, &n, &pass, f, &cases[i].s, w, h, &o), ERR_OK);
         assert_int_equal(n, 1);
         if (pass != cases[i].pass) fail_msg("%s: pass %s", cases[i].name, detect_pass_name(pass));
