@@ -5,6 +5,8 @@
 #include "engine/base/mem.h"
 #include "engine/face/face.h"
 
+#include <assert.h>
+#include <endian.h>
 #include <math.h>
 #include <string.h>
 
@@ -131,33 +133,104 @@ static uint8_t *halve(const struct view *v, int *w, int *h)
     return out;
 }
 
-/* One channel between four neighbours, in double and truncated, as dlib's interpolate_bilinear. */
-static uint8_t between(const uint8_t *p, size_t stride, double fx, double fy)
+enum { ROW_MAX = 256 /* pixels: the largest side of a chip */ };
+
+/* A row of the chip: how far each of its pixels lies beyond its upper left neighbour, and the four
+ * neighbours: bytes 0 to 3 and 2 to 5 of the six that the left and the right one are, above and
+ * below. */
+struct row {
+    double fx[ROW_MAX], fy[ROW_MAX];
+    uint32_t head[2][ROW_MAX], tail[2][ROW_MAX];
+};
+
+/* Between four neighbours, in double and truncated, as dlib's interpolate_bilinear. */
+static inline __attribute__((always_inline)) void between_channel(uint8_t *restrict out,
+                                                                  const struct row *r, const int c,
+                                                                  int n)
 {
-    double top = (1 - fx) * p[0] + fx * p[3], bottom = (1 - fx) * p[stride] + fx * p[stride + 3];
-    return (uint8_t)((1 - fy) * top + fy * bottom);
+    for (int i = 0; i < n; i++) {
+        double at[2];
+        for (int k = 0; k < 2; k++) {
+            int left = (int)(r->head[k][i] >> 8 * c & 255);
+            int right = (int)(c ? r->tail[k][i] >> 8 * (c + 1) & 255 : r->head[k][i] >> 24);
+            at[k] = (1 - r->fx[i]) * left + r->fx[i] * right;
+        }
+        out[i] = (uint8_t)(int)((1 - r->fy[i]) * at[0] + r->fy[i] * at[1]);
+    }
+}
+
+static inline __attribute__((always_inline)) void between_body(uint8_t (*plane)[ROW_MAX],
+                                                               const struct row *r, int n)
+{
+    between_channel(plane[0], r, 0, n);
+    between_channel(plane[1], r, 1, n);
+    between_channel(plane[2], r, 2, n);
+}
+
+#if defined(__x86_64__)
+/* Without fused multiply-add, so that the results are the same bits on every CPU. */
+__attribute__((target("avx2"))) static void between_avx2(uint8_t (*plane)[ROW_MAX],
+                                                         const struct row *r, int n)
+{
+    between_body(plane, r, n);
+}
+#endif
+
+static void between(uint8_t (*plane)[ROW_MAX], const struct row *r, int n)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) {
+        between_avx2(plane, r, n);
+        return;
+    }
+#endif
+    between_body(plane, r, n);
+}
+
+static inline uint32_t four_bytes(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return le32toh(v);
+}
+
+/* The neighbours of the point (x, y); false: not all of them are inside. */
+static inline bool gather(struct row *r, int i, const struct view *v, double x, double y)
+{
+    /* Truncation is floor where it matters: below 0 there is no neighbour. (floor() is a call.) */
+    if (!(x >= 0 && y >= 0 && x < v->w - 1 && y < v->h - 1)) {
+        r->fx[i] = r->fy[i] = 0;
+        r->head[0][i] = r->head[1][i] = r->tail[0][i] = r->tail[1][i] = 0;
+        return false;
+    }
+    const int left = (int)x, top = (int)y;
+    const uint8_t *p = v->rgb + (size_t)top * v->stride + 3 * (size_t)left, *q = p + v->stride;
+    r->fx[i] = x - left;
+    r->fy[i] = y - top;
+    r->head[0][i] = four_bytes(p);
+    r->tail[0][i] = four_bytes(p + 2);
+    r->head[1][i] = four_bytes(q);
+    r->tail[1][i] = four_bytes(q + 2);
+    return true;
 }
 
 static void sample(uint8_t *chip, int side, const struct view *v, const double r[4], double angle)
 {
     double cx = (r[0] + r[2]) / 2, cy = (r[1] + r[3]) / 2, mid = (side - 1) / 2.0;
     double step = (r[2] - r[0]) / (side - 1), a = cos(angle) * step, b = sin(angle) * step;
-    const double right = v->w - 1, bottom = v->h - 1; /* first column and row without a next one */
+    struct row row;
+    uint8_t plane[3][ROW_MAX];
 
-    for (int j = 0; j < side; j++) {
-        for (int i = 0; i < side; i++, chip += 3) {
+    for (int j = 0; j < side; j++, chip += 3 * (size_t)side) {
+        bool any = false;
+        for (int i = 0; i < side; i++) {
             double x = cx + a * (i - mid) - b * (j - mid), y = cy + b * (i - mid) + a * (j - mid);
-            /* Truncation is floor where it matters: below 0 there is no neighbour. (floor() is a
-             * call.) */
-            if (!(x >= 0 && y >= 0 && x < right && y < bottom)) {
-                chip[0] = chip[1] = chip[2] = 0;
-                continue;
-            }
-            int left = (int)x, top = (int)y;
-            const uint8_t *p = v->rgb + (size_t)top * v->stride + 3 * (size_t)left;
-            double fx = x - left, fy = y - top;
-            for (int c = 0; c < 3; c++) chip[c] = between(p + c, v->stride, fx, fy);
+            any |= gather(&row, i, v, x, y);
         }
+        if (!any) continue; /* black already */
+        between(plane, &row, side);
+        for (int i = 0; i < side; i++)
+            for (int c = 0; c < 3; c++) chip[3 * i + c] = plane[c][i];
     }
 }
 
@@ -185,6 +258,7 @@ enum err chip_extract(uint8_t *chip, int side, const struct image *im, const str
     double r[4], grow = 2, most = (double)side * side;
     int box[4], halvings = 0;
 
+    assert(side >= 1 && side <= ROW_MAX);
     memcpy(r, p->rect, sizeof r);
     for (int i = 0; i < 4; i++)
         if (!(fabs(r[i]) < 1 << 20) || !isfinite(p->angle) || r[2] <= r[0] || r[3] <= r[1])

@@ -124,6 +124,19 @@ static void run_conv_pool(struct nn_plan *p, const struct nn__step *s)
     nn__pool_run(p->pool, pool_chunk, &l, p->rows * down);
 }
 
+static void max2_rows(const void *arg, int row, int rows)
+{
+    const struct layer *l = arg;
+    l->simd->conv_max2(&l->conv, &l->window, row, rows);
+}
+
+static void run_conv_max2(struct nn_plan *p, const struct nn__step *s)
+{
+    struct layer l = *(const struct layer *)s->data;
+    bind(p, s, &l);
+    nn__fast_rows(p, p->rows * l.window.oh, 1, max2_rows, &l);
+}
+
 static void wino_chunk(void *arg, int chunk, int thread)
 {
     const struct layer *l = arg;
@@ -237,6 +250,12 @@ static void setup_pool(struct layer *l, const struct nn_plan *p, const struct nn
                                     .sh = op->stride[0],
                                     .sw = op->stride[1],
                                     .dilation = 1};
+    s->kernel = "direct+max_pool";
+    if (op->kernel[0] == 2 && op->kernel[1] == 2 && op->stride[0] == 2 && op->stride[1] == 2 &&
+        c->plus.lanes == 0 && l->simd->conv_max2_takes(c->oc)) {
+        s->run = run_conv_max2;
+        return;
+    }
     size_t row = (size_t)c->ow * c->oc;
     int rows = (int)(POOL_FLOATS / (row * (size_t)op->stride[0]));
     l->pool_rows = rows < 2 ? 2 : rows < out.h ? rows : out.h;
@@ -244,7 +263,6 @@ static void setup_pool(struct layer *l, const struct nn_plan *p, const struct nn
     l->scratch_floats = row * conv_rows;
     s->scratch = sizeof(float) * l->scratch_floats * (size_t)p->threads;
     s->run = run_conv_pool;
-    s->kernel = "direct+max_pool";
 }
 
 /* Stride 2, five to eight taps a side, and four times the channels fit one vector: 36 multiply-adds

@@ -9,6 +9,7 @@
 #ifndef VISAVIS_ENGINE_NN_SIMD_H
 #define VISAVIS_ENGINE_NN_SIMD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -100,6 +101,10 @@ struct nn__simd {
     int (*panel)(int rest);
     int block; /* pixels that go well together: chunks of work should be a multiple */
     void (*conv)(const struct nn__conv *c, int pixel, int pixels, int channel, int channels);
+    /* The convolution and a max_pool of 2x2, stride 2, unpadded, at once: the pool's output rows of
+     * all images, where takes(oc). Nothing is added (plus). */
+    bool (*conv_max2_takes)(int oc);
+    void (*conv_max2)(const struct nn__conv *c, const struct nn__window *pool, int row, int rows);
     void (*wino_in)(const struct nn__wino *t, float *v, int tile, int tiles);
     void (*wino_mul)(const struct nn__wino *t, float *m, const float *v, int tiles, int point,
                      int points);

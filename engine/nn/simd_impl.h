@@ -37,7 +37,9 @@ struct block {
     size_t out_pixel;
 };
 
-INLINE void product(const int mr, const int nv, const struct block *k)
+/* pool: the pixels are two rows of mr / 2, and the greatest of each 2 x 2 is stored, mr / 4 of
+ * them. */
+INLINE void product(const int mr, const int nv, const int pool, const struct block *k)
 {
     vf sum[BLOCK_MAX][PANEL_MAX];
     const float *w = k->w;
@@ -68,6 +70,13 @@ INLINE void product(const int mr, const int nv, const struct block *k)
         UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) sum[i][j] =
             act(k->act, k->channel + (size_t)j * VL, sum[i][j]);
     }
+    if (pool) {
+        UNROLL for (int i = 0; i < mr / 4; i++) UNROLL for (int j = 0; j < nv; j++)
+            v_store(k->out + i * k->out_pixel + j * VL,
+                    v_max(v_max(sum[2 * i][j], sum[2 * i + 1][j]),
+                          v_max(sum[mr / 2 + 2 * i][j], sum[mr / 2 + 2 * i + 1][j])));
+        return;
+    }
     UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++)
         v_store(k->out + i * k->out_pixel + j * VL, sum[i][j]);
 }
@@ -75,7 +84,12 @@ INLINE void product(const int mr, const int nv, const struct block *k)
 #define PRODUCT(mr, nv)                                                                            \
     static void product_##mr##_##nv(const struct block *k)                                         \
     {                                                                                              \
-        product(mr, nv, k);                                                                        \
+        product(mr, nv, 0, k);                                                                     \
+    }
+#define PRODUCT_MAX2(mr, nv)                                                                       \
+    static void product_max2_##mr##_##nv(const struct block *k)                                    \
+    {                                                                                              \
+        product(mr, nv, 1, k);                                                                     \
     }
 typedef void product_fn(const struct block *k);
 
@@ -107,6 +121,16 @@ static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
     [4] = {ROW(P, 4)},
 };
 static const int BLOCK[PANEL_MAX + 1] = {0, 12, 10, 8, 6};
+PRODUCT_MAX2(4, 1)
+PRODUCT_MAX2(8, 1)
+PRODUCT_MAX2(12, 1)
+PRODUCT_MAX2(4, 2)
+PRODUCT_MAX2(8, 2)
+/* [vectors of channels][pooled pixels] */
+static product_fn *const PRODUCTS_MAX2[PANEL_MAX + 1][4] = {
+    [1] = {NULL, product_max2_4_1, product_max2_8_1, product_max2_12_1},
+    [2] = {NULL, product_max2_4_2, product_max2_8_2},
+};
 
 static int panel(int rest)
 {
@@ -125,6 +149,8 @@ static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
     [2] = {NULL, product_1_2, product_2_2, product_3_2, product_4_2, product_5_2, product_6_2},
 };
 static const int BLOCK[PANEL_MAX + 1] = {0, 0, 6};
+PRODUCT_MAX2(4, 2)
+static product_fn *const PRODUCTS_MAX2[PANEL_MAX + 1][4] = {[2] = {NULL, product_max2_4_2}};
 
 static int panel(int rest)
 {
@@ -139,6 +165,7 @@ static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
     [4] = {NULL, product_1_4, product_2_4},
 };
 static const int BLOCK[PANEL_MAX + 1] = {0, 0, 0, 0, 2};
+static product_fn *const PRODUCTS_MAX2[PANEL_MAX + 1][4] = {{NULL}};
 
 static int panel(int rest)
 {
@@ -250,6 +277,64 @@ static void conv(const struct nn__conv *c, int pixel, int pixels, int channel, i
             k.out = out + (size_t)done * c->oc;
             PRODUCTS[nv][mr](&k);
             done += mr;
+        }
+    }
+}
+
+static bool conv_max2_takes(int oc)
+{
+    int wide = panel(oc);
+    return wide == oc && PRODUCTS_MAX2[wide / VL][1] != NULL;
+}
+
+/* Where the taps of two rows of 2 n pixels start, the first of them at (y, x): in[taps][4 n].
+ * Pixels past the right and the bottom edge (ceil mode) are the last ones again: a maximum does not
+ * notice. */
+INLINE void point_max2(const struct nn__conv *c, const struct taps *k, int image, int y, int x,
+                       int n, const float **in)
+{
+    const int y0 = y * c->sh - c->pt, x0 = x * c->sw - c->pl;
+    if (y + 2 <= c->oh && x + 2 * n <= c->ow && y0 >= 0 && x0 >= 0 &&
+        y0 + c->sh + (c->kh - 1) * c->dilation < c->ih &&
+        x0 + (2 * n - 1) * c->sw + (c->kx - 1) * c->dilation < c->iw) {
+        const float *first =
+            c->in + (size_t)image * c->image + (size_t)y0 * c->row + (size_t)x0 * c->pixel;
+        const size_t down = (size_t)c->sh * c->row;
+        for (int t = 0; t < k->count; t++, in += 4 * n)
+            for (int i = 0; i < 2 * n; i++) {
+                in[i] = first + (k->off[t] + i * k->step);
+                in[2 * n + i] = in[i] + down;
+            }
+        return;
+    }
+    for (int i = 0; i < 4 * n; i++) {
+        struct pixel p = {image, y + i / (2 * n), x + i % (2 * n)};
+        if (p.y >= c->oh) p.y = c->oh - 1;
+        if (p.x >= c->ow) p.x = c->ow - 1;
+        point_one(c, k, p, 4 * n, in + i);
+    }
+}
+
+static void conv_max2(const struct nn__conv *c, const struct nn__window *t, int row, int rows)
+{
+    struct block k;
+    struct taps taps;
+    const int nv = panel(c->oc) / VL, most = BLOCK[nv] / 4;
+    find_taps(&taps, c);
+    k.taps = taps.count;
+    k.run = c->run;
+    k.act = &c->act;
+    k.out_pixel = (size_t)c->oc;
+    k.w = c->w;
+    k.b = c->b;
+    k.channel = 0;
+    k.plus_vectors = 0;
+    for (int r = row; r < row + rows; r++) {
+        k.out = t->out + (size_t)r * t->ow * c->oc;
+        for (int x = 0, n; x < t->ow; x += n, k.out += (size_t)n * c->oc) {
+            n = t->ow - x < most ? t->ow - x : most;
+            point_max2(c, &taps, r / t->oh, r % t->oh * 2, 2 * x, n, k.in);
+            PRODUCTS_MAX2[nv][n](&k);
         }
     }
 }

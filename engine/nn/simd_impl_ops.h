@@ -146,6 +146,8 @@ const struct nn__simd SIMD_TABLE = {
     .panel = panel,
     .block = BLOCK_MAX == 12 ? 120 : BLOCK_MAX, /* a multiple of 12, 10, 8 and 6 */
     .conv = conv,
+    .conv_max2_takes = conv_max2_takes,
+    .conv_max2 = conv_max2,
     .wino_in = wino_in,
     .wino_mul = wino_mul,
     .wino_out = wino_out,
