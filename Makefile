@@ -93,6 +93,7 @@ $(O)/gen/assets.c: $(ASSETS) Makefile
 	   echo '{0, 0, 0}};'; } > $@.tmp && mv $@.tmp $@
 
 $(UNIT:%.c=$(O)/%): EXTRA_LIBS := -lcmocka
+$(O)/tests/golden/test_nomem: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 $(foreach t,$(UNIT) $(BENCH),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
 # Outside libFuzzer each target gets a plain main() that replays its corpus, so gcc + asan run it in `make test`.
 $(foreach t,$(FUZZ),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(call obj,tests/fuzz/standalone.c) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
@@ -121,7 +122,7 @@ install: all
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/visavis.service
 bench: $(BENCH:%.c=$(O)/%) all
 	@set -e; for t in $(BENCH:%.c=$(O)/%); do $$t; done
-bench-peers: all
+bench-peers: all $(O)/tests/bench/bench_face
 	@tests/peers/run.sh $(O)
 test-fresh:
 	@tests/fresh.sh

@@ -26,7 +26,9 @@ static bool info_fill(struct model_info *i, const char *dir, const char *name)
     struct model *m = NULL;
 
     i->name = copy(name);
-    if (model_open(&m, dir, name, &why)) {
+    enum err rc = model_open(&m, dir, name, &why);
+    if (rc == ERR_NOMEM) return false;
+    if (rc) {
         i->role = copy("damaged");
         i->license = copy(why.message);
         return i->name && i->role && i->license;

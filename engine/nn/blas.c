@@ -121,6 +121,11 @@ static void run_plain(struct nn_plan *p, const struct nn__step *s)
 
 enum err nn__blas_lower(struct nn_plan *p, struct err_info *err)
 {
+    /* 2: built with OpenMP. The pthread build's own threads would fight ours for the cores. */
+    if (openblas_get_parallel() == 1)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "OpenBLAS here is the pthread build, the OpenMP build is expected (Debian "
+                       "package libopenblas0-openmp)");
     for (int i = 0; i < p->net->graph->n_ops; i++) {
         const struct nn_op *op = &p->net->graph->ops[i];
         struct nn__step s = nn__step_of(p, i);

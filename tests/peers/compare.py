@@ -5,7 +5,7 @@ of the rounds. Start-up is not counted on either side: the peers are warm in thi
 that of another which does all but the work in question.
 
   whole   decode, MTCNN with points, dlib's 5-point chip, dlib's descriptor of the main face    visavis embed --face main
-  mtcnn   facenet-pytorch's detect on decoded pictures (its own conversion included)            visavis detect --no-retry
+  mtcnn   facenet-pytorch's detect on decoded pictures (its own conversion included)            tests/bench/bench_face FILE...
   resnet  dlib's ResNet in PyTorch, batch 16, the faster of two memory layouts                  visavis model bench dlib-resnet
 
 The ratio is of wall-clock times. "cpu" is the same ratio of processor times: where the two differ, the machine was not idle.
@@ -109,11 +109,9 @@ def visavis_whole_ms(args, files, *options):
 
 
 def visavis_mtcnn_ms(args, files):
-    """Detection without decoding: the other run asks for faces larger than any picture, so that it only decodes."""
-    command = ['detect', '--threads', '1', '--no-retry']
-    _, decode = visavis(args, *command, '--min-size', '10000', *files)
-    _, both = visavis(args, *command, *files)
-    return (both - decode).ms_each(len(files))
+    run = subprocess.run([args.bench_face, *files], stdout=subprocess.PIPE, check=True)
+    answer = json.loads(run.stdout)
+    return Cost(answer['ms'], answer['cpu_ms'])
 
 
 def per_picture_ms(f, items):
@@ -147,6 +145,7 @@ def cpu_model():
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument('--visavis', required=True)
+    ap.add_argument('--bench-face', required=True, help='tests/bench/bench_face of the same build')
     ap.add_argument('--models', required=True, help="folder with dlib's .dat files")
     ap.add_argument('--pictures', required=True, help='../shared/data/faces')
     ap.add_argument('--work', required=True)

@@ -24,5 +24,6 @@ if [ ! -e $venv/ready ] || ! cmp -s tests/peers/requirements.txt $venv/ready; th
     cp tests/peers/requirements.txt $venv/ready
 fi
 "$build/visavis" model fetch --if-missing
-exec $venv/bin/python tests/peers/compare.py --visavis "$build/visavis" --models $venv/models \
+exec $venv/bin/python tests/peers/compare.py --visavis "$build/visavis" --bench-face "$build/tests/bench/bench_face" \
+    --models $venv/models \
     --pictures ../shared/data/faces --work build/peers
