@@ -104,14 +104,15 @@ static enum err run_gathered(struct lane *lane, struct item *first, int rows, st
         at += in_floats * (size_t)i->n;
     }
     for (int k = 0; k < g->n_outputs; k++) {
-        outs[k] = at;
+        for (const struct item *i = first; i; i = i->next)
+            if (i->outs[k]) outs[k] = at; /* what nobody wants is not computed */
         at += out_floats[k] * (size_t)rows;
     }
     if ((rc = nn_exec_run(lane->exec, first->net, rows, first->h, first->w, in, outs, err)))
         return rc;
     for (int k = 0; k < g->n_outputs; k++) {
         const float *from = outs[k];
-        for (struct item *i = first; i; i = i->next) {
+        for (struct item *i = first; i && from; i = i->next) {
             size_t floats = out_floats[k] * (size_t)i->n;
             if (i->outs[k]) memcpy(i->outs[k], from, floats * sizeof *from);
             from += floats;

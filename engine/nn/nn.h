@@ -40,8 +40,8 @@ NODISCARD enum err nn_plan_new(struct nn_plan **out, const struct nn_net *net, i
 void nn_plan_free(struct nn_plan *plan);
 
 /* in: float [n][in_c][h][w] planes. outs[i]: float for graph output i, [n][c][h][w], caller's, or
- * NULL when not wanted. Called on the thread that uses OpenMP; uses omp_get_max_threads() of that
- * thread. Cannot fail. */
+ * NULL when not wanted: what only such outputs need is not computed. Called on the thread that uses
+ * OpenMP; uses omp_get_max_threads() of that thread. Cannot fail. */
 void nn_plan_forward(struct nn_plan *plan, const float *in, float *const *outs);
 
 /* Shape of graph output i for this plan. */

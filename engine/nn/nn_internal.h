@@ -49,6 +49,7 @@ struct nn__step {
     int out;
     int n_in;
     int in[NN_MAX_INPUTS]; /* values, or NN__INPUT */
+    unsigned outputs;      /* bits: the graph's outputs that depend on it; found by plan.c */
     size_t weights;        /* bytes it reads of the net's */
     size_t scratch;        /* bytes of the plan's scratch memory it uses while it runs */
     const char *kernel;

@@ -191,6 +191,22 @@ static void find_lifetimes(struct nn_plan *p)
     }
 }
 
+/* So that a run which does not want every output skips what only the others need. */
+static enum err find_dependents(struct nn_plan *p, struct err_info *err)
+{
+    const struct nn_graph *g = p->net->graph;
+    AUTO_FREE unsigned *of = calloc((size_t)g->n_ops + NN__EXTRA_VALUES, sizeof *of);
+    if (!of) return err_set(err, ERR_NOMEM, "no memory for a plan of %d ops", g->n_ops);
+    for (int i = 0; i < g->n_outputs; i++) of[g->outputs[i].op] |= 1u << i;
+    for (int i = p->n_steps - 1; i >= 0; i--) {
+        struct nn__step *s = &p->steps[i];
+        s->outputs = of[s->out];
+        for (int k = 0; k < s->n_in; k++)
+            if (s->in[k] >= 0) of[s->in[k]] |= s->outputs;
+    }
+    return ERR_OK;
+}
+
 static size_t value_bytes(const struct nn_plan *p, const struct nn__value *v)
 {
     size_t bytes = v->row_bytes * (size_t)(v->local ? p->head_rows : p->n);
@@ -269,6 +285,7 @@ enum err nn__plan_make(struct nn_plan **out, const struct nn_net *net, int n, in
         p->values[i].row_bytes = sizeof(float) * (size_t)s.c * s.h * s.w;
     }
     if ((rc = LOWER[net->backend](p, err))) goto fail_said;
+    if ((rc = find_dependents(p, err))) goto fail_said;
     find_lifetimes(p);
     place_values(p, live);
     *out = p;
@@ -341,10 +358,14 @@ static struct nn__pool *pool_for(const struct nn_plan *p, const struct nn__step 
     return s->macs / p->n * p->rows > SHARE_MACS || bytes > SHARE_BYTES ? p->bound : NULL;
 }
 
-static void run_steps(struct nn_plan *p, int first, int end, bool timed)
+enum { EVERYTHING = -1 };
+
+/* wanted: bits of outputs, or EVERYTHING. */
+static void run_steps(struct nn_plan *p, int first, int end, int wanted, bool timed)
 {
     struct timespec a, b;
     for (int i = first; i < end; i++) {
+        if (wanted != EVERYTHING && !(p->steps[i].outputs & (unsigned)wanted)) continue;
         if (timed) clock_gettime(CLOCK_MONOTONIC, &a);
         p->pool = pool_for(p, &p->steps[i]);
         p->steps[i].run(p, &p->steps[i]);
@@ -355,21 +376,24 @@ static void run_steps(struct nn_plan *p, int first, int end, bool timed)
     }
 }
 
-static void run_rows(struct nn_plan *p, int n, const float *in, bool timed)
+static void run_rows(struct nn_plan *p, int n, const float *in, int wanted, bool timed)
 {
     p->input = in;
     for (p->row = 0; p->n_head && p->row < n; p->row += p->rows) {
         p->rows = n - p->row < p->head_rows ? n - p->row : p->head_rows;
-        run_steps(p, 0, p->n_head, timed);
+        run_steps(p, 0, p->n_head, wanted, timed);
     }
     p->row = 0;
     p->rows = n;
-    run_steps(p, p->n_head, p->n_steps, timed);
+    run_steps(p, p->n_head, p->n_steps, wanted, timed);
 }
 
 void nn__plan_run(struct nn_plan *p, int n, const float *in, float *const *outs)
 {
-    run_rows(p, n, in, false);
+    int wanted = 0;
+    for (int i = 0; i < p->net->graph->n_outputs; i++)
+        if (outs[i]) wanted |= 1 << i;
+    run_rows(p, n, in, wanted ? wanted : EVERYTHING, false); /* no output: to be timed */
     emit_outputs(p, outs);
 }
 
@@ -381,7 +405,7 @@ void nn_plan_forward(struct nn_plan *p, const float *in, float *const *outs)
 void nn_plan_forward_timed(struct nn_plan *p, const float *in, float *const *outs)
 {
     for (int i = 0; i < p->n_steps; i++) p->steps[i].seconds = 0;
-    run_rows(p, p->n, in, true);
+    run_rows(p, p->n, in, EVERYTHING, true);
     emit_outputs(p, outs);
 }
 
@@ -397,7 +421,7 @@ enum err nn_plan_forward_tapped(struct nn_plan *p, const float *in, float *const
         return err_set(err, ERR_NOMEM, "no memory for a plan's %zu bytes", bytes);
     }
     nn__plan_bind(u, u->own, p->bound);
-    run_rows(u, u->n, in, false);
+    run_rows(u, u->n, in, EVERYTHING, false);
     for (int i = 0; i < p->net->graph->n_ops; i++)
         if (taps[i]) u->emit(u, i, taps[i]);
     nn_plan_free(u);

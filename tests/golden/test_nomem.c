@@ -1,6 +1,6 @@
-/* Every allocation that an engine makes, refused once: each call says that there is no memory, or does
- * without it, leaks nothing (asan), and the engine answers as before. Linked with --wrap for malloc,
- * calloc, realloc and aligned_alloc, so that only our own code's calls are counted. */
+/* Every allocation that an engine makes, refused once: each call says that there is no memory, or
+ * does without it, leaks nothing (asan), and the engine answers as before. Linked with --wrap for
+ * malloc, calloc, realloc and aligned_alloc, so that only our own code's calls are counted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

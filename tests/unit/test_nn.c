@@ -504,6 +504,42 @@ static void test_invariance(void **state)
     }
 }
 
+/* Outputs that are not wanted leave the others as they are, in every backend; what is NULL is not
+ * written. */
+static void test_some_outputs(void **state)
+{
+    (void)state;
+    for (int b = 0; b < NN_BACKEND_COUNT; b++) {
+        const struct way way = {nn_backend_name((enum nn_backend)b), (enum nn_backend)b, NULL,
+                                NN_F32};
+        struct net_made m;
+        struct err_info err = ERR_INFO_INIT;
+        nets_onet(&m, first_seed());
+        struct nn_net *net = net_of(&m.g, &way);
+        struct nn_exec *x;
+        const int n = 3;
+        float *in = inputs(&m.g, n, 48, 48, &m.seed);
+        struct result all = run(net, n, 48, 48, 1, in);
+        assert_int_equal(all.n, 3);
+        assert_int_equal(nn_exec_new(&x, 1, 0, &err), ERR_OK);
+        for (int some = 1; some < 1 << all.n; some++) {
+            float *outs[NN_MAX_OUTPUTS] = {NULL};
+            for (int i = 0; i < all.n; i++)
+                if (some >> i & 1) outs[i] = calloc(all.count[i], sizeof(float));
+            assert_int_equal(nn_exec_run(x, net, n, 48, 48, in, outs, &err), ERR_OK);
+            for (int i = 0; i < all.n; i++) {
+                if (outs[i]) assert_memory_equal(outs[i], all.out[i], all.count[i] * sizeof(float));
+                free(outs[i]);
+            }
+        }
+        nn_exec_free(x);
+        free(in);
+        release(&all);
+        nn_net_free(net);
+        nets_release(&m);
+    }
+}
+
 /* bf16 rounds each factor by at most 2^-9 of it: over a net the outputs turn by a cosine of 0.9995
  * at most. A wrong index anywhere gives 0.9 or less. Rows alone and threads: bit for bit, here too.
  */
@@ -663,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_taps),
         cmocka_unit_test(test_shipped_nets),
         cmocka_unit_test(test_invariance),
+        cmocka_unit_test(test_some_outputs),
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_lanes_share_a_net),
         cmocka_unit_test(test_plans_come_and_go),
