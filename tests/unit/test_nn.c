@@ -510,8 +510,7 @@ static void test_some_outputs(void **state)
 {
     (void)state;
     for (int b = 0; b < NN_BACKEND_COUNT; b++) {
-        const struct way way = {nn_backend_name((enum nn_backend)b), (enum nn_backend)b, NULL,
-                                NN_F32};
+        const struct way way = {.backend = (enum nn_backend)b, .precision = NN_F32};
         struct net_made m;
         struct err_info err = ERR_INFO_INIT;
         nets_onet(&m, first_seed());
