@@ -8,7 +8,6 @@
 #include "engine/face/crops.h"
 #include "engine/face/face.h"
 #include "engine/lane.h"
-#include "engine/match.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -76,81 +75,20 @@ struct upright {
     const struct image *im;
     struct detection found;  /* what the detector said */
     struct detection steady; /* what places the chips: found, or refined (crop_set) */
-    struct chip_place place[CROP_SOURCE_COUNT];
-    uint8_t chip[CHIP_SIDE * CHIP_SIDE * 3]; /* the plain one: of the first crop of every set */
+    struct chip_place place; /* of the chip: dlib's, by which quality is measured */
+    uint8_t chip[CHIP_SIDE * CHIP_SIDE * 3];
 };
 
 static enum err align_face(struct upright *u, const struct engine *e, struct err_info *err)
 {
+    static const double PADDING = 0.25; /* facts/default-models.md section 4 */
     int rect[4], p5[5][2];
     enum err rc;
 
     ert_rect(rect, &u->steady);
     ert_predict(e->ert5, u->im, rect, p5);
-    rc = chip_place_from_points(&u->place[CROP_FROM_PREDICTOR], (const int(*)[2])p5,
-                                e->embedder->input.padding, CHIP_SIDE, err);
-    if (!rc)
-        rc = chip_place_from_template(&u->place[CROP_FROM_DETECTOR],
-                                      (const float(*)[2])u->steady.points, crop_template, CHIP_SIDE,
-                                      err);
-    if (!rc) rc = chip_extract(u->chip, CHIP_SIDE, u->im, &u->place[CROP_FROM_PREDICTOR], err);
-    return rc;
-}
-
-/* --- embed --- */
-
-/* The network's input rows for one face: crops [n][3][side][side]. A crop that differs from the
- * one before only by mirroring is not cut again. */
-static enum err face_rows(float *rows, const struct upright *u, const struct engine *e,
-                          struct err_info *err)
-{
-    uint8_t cut[CHIP_SIDE * CHIP_SIDE * 3];
-    const uint8_t *chip = u->chip;
-    enum err rc;
-
-    for (int i = 0; i < e->crops->n; i++) {
-        const struct crop *c = &e->crops->crops[i], *before = i ? c - 1 : c;
-        if (before->source != c->source || before->zoom != c->zoom || before->dx != c->dx ||
-            before->dy != c->dy || before->degrees != c->degrees) {
-            struct chip_place place;
-            crop_place(&place, &u->place[c->source], c, CHIP_SIDE);
-            if ((rc = chip_extract(cut, CHIP_SIDE, u->im, &place, err))) return rc;
-            chip = cut;
-        }
-        embed_input(rows + (size_t)i * 3 * CHIP_SIDE * CHIP_SIDE, chip, &e->embedder->input,
-                    c->mirror);
-    }
-    return ERR_OK;
-}
-
-/* Runs all rows in one call and leaves, for each face, the sum of its crops' descriptors at unit
- * length. */
-static enum err embed_rows(struct face *faces, int n, const float *rows, int crops,
-                           struct engine *e, struct err_info *err)
-{
-    int dim = e->dim;
-    AUTO_FREE float *raw = mem_aligned((size_t)n * (size_t)crops * (size_t)dim, sizeof *raw);
-    float *outs[NN_MAX_OUTPUTS] = {NULL};
-    enum err rc;
-
-    if (!raw) return err_set(err, ERR_NOMEM, "no memory for %d embeddings", n * crops);
-    outs[e->embedding_output] = raw;
-    const struct model_input *in = &e->embedder->input;
-    if ((rc = lanes_run(e->lanes, e->net_embed, n * crops, in->h, in->w, rows, outs, err)))
-        return rc;
-    for (int i = 0; i < n; i++) {
-        struct face *f = &faces[i];
-        f->embedding = calloc((size_t)dim, sizeof *f->embedding);
-        if (!f->embedding) return err_set(err, ERR_NOMEM, "no memory for an embedding");
-        f->dim = dim;
-        for (int c = 0; c < crops; c++)
-            for (int k = 0; k < dim; k++)
-                f->embedding[k] +=
-                    raw[((size_t)i * (size_t)crops + (size_t)c) * (size_t)dim + (size_t)k];
-        if (!match_normalize(f->embedding, dim))
-            return err_set(err, ERR_INTERNAL, "the embedding is zero or not finite");
-    }
-    return ERR_OK;
+    rc = chip_place_from_points(&u->place, (const int(*)[2])p5, PADDING, CHIP_SIDE, err);
+    return rc ? rc : chip_extract(u->chip, CHIP_SIDE, u->im, &u->place, err);
 }
 
 /* --- what else a face may carry --- */
@@ -184,10 +122,10 @@ static void face_quality(struct face *f, const struct quality *q)
     f->roll = q->roll;
 }
 
-static enum err face_chip_png(struct face *f, const struct upright *u, struct err_info *err)
+static enum err face_chip_png(struct face *f, const uint8_t *chip, int side, struct err_info *err)
 {
-    f->chip_png = BUF_INIT(CHIP_SIDE * CHIP_SIDE * 4 + 4096);
-    return image_encode_png(&f->chip_png, u->chip, CHIP_SIDE, CHIP_SIDE, 3, err);
+    f->chip_png = BUF_INIT((size_t)side * (size_t)side * 4 + 4096);
+    return image_encode_png(&f->chip_png, chip, side, side, 3, err);
 }
 
 /* Points of the turned picture back into the picture as it came. */
@@ -276,16 +214,11 @@ static enum err analyse_precropped(struct engine *e, const struct image *im,
                                    const struct analyse_options *o, struct analysis *out,
                                    struct err_info *err)
 {
-    const struct model_input *in = &e->embedder->input;
-    AUTO_IMAGE struct image sized = IMAGE_INIT;
-    const struct image *chip = im;
+    struct face *f = &out->faces[0];
+    float *embedding[1] = {NULL};
+    int crops;
     enum err rc;
 
-    if (im->w != in->w || im->h != in->h) {
-        if ((rc = image_resize(&sized, im, in->w, in->h, err))) return rc;
-        chip = &sized;
-    }
-    struct face *f = &out->faces[0];
     f->box[2] = (float)im->w;
     f->box[3] = (float)im->h;
     for (int i = 0; i < 5; i++) {
@@ -295,14 +228,13 @@ static enum err analyse_precropped(struct engine *e, const struct image *im,
     f->score = 1;
     f->pass = "precropped";
     if (!o->embedding) return ERR_OK;
-
-    size_t row = 3 * (size_t)in->w * (size_t)in->h;
-    int crops =
-        e->crops->n > 1 ? 2 : 1; /* all that a chip without its surroundings allows: its mirror */
-    AUTO_FREE float *rows = mem_aligned((size_t)crops * row, sizeof *rows);
+    AUTO_FREE float *rows = mem_aligned(2 * embedder_row_floats(&e->embedder), sizeof *rows);
     if (!rows) return err_set(err, ERR_NOMEM, "no memory for a chip");
-    for (int i = 0; i < crops; i++) embed_input(rows + (size_t)i * row, chip->rgb, in, i == 1);
-    return embed_rows(f, 1, rows, crops, e, err);
+    if ((rc = embedder_rows_precropped(rows, &crops, &e->embedder, im, err))) return rc;
+    rc = embedder_run(embedding, 1, crops, rows, &e->embedder, e->lanes, err);
+    f->embedding = embedding[0];
+    f->dim = e->embedder.dim;
+    return rc;
 }
 
 /* The detections as they stand upright in im, and refined where the crops want it: [2][n], the
@@ -319,10 +251,41 @@ static enum err upright_detections(struct detection **out, struct engine *e,
     if (!d) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
     for (int i = 0; i < n; i++) detection_turn(&d[i], &found[i], original->w, original->h, quarter);
     memcpy(d + n, d, (size_t)n * sizeof *d);
-    if (e->crops->refined && (rc = mtcnn_refine(d + n, n, &e->mtcnn, &runner, im, err))) return rc;
+    if (e->embedder.crops->refined && (rc = mtcnn_refine(d + n, n, &e->mtcnn, &runner, im, err)))
+        return rc;
     *out = d;
     d = NULL;
     return ERR_OK;
+}
+
+/* The embedder's input for one face, and its chip as PNG where asked. */
+static enum err face_rows(struct face *f, float *rows, const struct upright *u,
+                          const struct engine *e, const struct analyse_options *o,
+                          struct err_info *err)
+{
+    const struct embedder *m = &e->embedder;
+    const struct embedder_face ef = {u->im, &u->steady, &u->place, u->chip};
+    AUTO_FREE float *own = rows ? NULL : mem_aligned(embedder_row_floats(m), sizeof *own);
+    AUTO_FREE uint8_t *chip = malloc(3 * (size_t)m->input.w * (size_t)m->input.h);
+    enum err rc;
+
+    if (!rows && !o->chip_png) return ERR_OK;
+    if (!chip || (!rows && !own)) return err_set(err, ERR_NOMEM, "no memory for a chip");
+    if ((rc = embedder_rows(rows ? rows : own, chip, m, &ef, err))) return rc;
+    return o->chip_png ? face_chip_png(f, chip, m->input.w, err) : ERR_OK;
+}
+
+static enum err embed_faces(struct face *faces, int n, const float *rows, struct engine *e,
+                            struct err_info *err)
+{
+    AUTO_FREE float **out = calloc((size_t)n + 1, sizeof *out);
+    if (!out) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
+    enum err rc = embedder_run(out, n, e->embedder.crops->n, rows, &e->embedder, e->lanes, err);
+    for (int i = 0; i < n; i++) {
+        faces[i].embedding = out[i];
+        faces[i].dim = e->embedder.dim;
+    }
+    return rc;
 }
 
 static enum err analyse_faces(struct engine *e, const struct image *im,
@@ -330,11 +293,11 @@ static enum err analyse_faces(struct engine *e, const struct image *im,
                               enum detect_pass pass, struct analysis *out, struct err_info *err)
 {
     const int quarter = detect_pass_quarter(pass), n = out->n;
+    const size_t per_face = embedder_row_floats(&e->embedder);
     double mark = clock_seconds();
     AUTO_IMAGE struct image turned = IMAGE_INIT;
     AUTO_FREE struct upright *u = malloc(sizeof *u);
     AUTO_FREE struct detection *d = NULL;
-    size_t row = 3 * CHIP_SIDE * CHIP_SIDE, per_face = row * (size_t)e->crops->n;
     AUTO_FREE float *rows = o->embedding ? mem_aligned((size_t)n * per_face, sizeof *rows) : NULL;
     enum err rc;
 
@@ -354,14 +317,13 @@ static enum err analyse_faces(struct engine *e, const struct image *im,
         if ((rc = align_face(u, e, err))) return rc;
         quality_measure(&q, u->im, &u->found, u->chip);
         face_quality(f, &q);
-        if (o->chip_png && (rc = face_chip_png(f, u, err))) return rc;
         if ((o->landmarks68 || o->mask || o->mask_png) &&
             (rc = face_landmarks_and_mask(f, u, e, im, quarter, o, err)))
             return rc;
-        if (o->embedding && (rc = face_rows(rows + (size_t)i * per_face, u, e, err))) return rc;
+        if ((rc = face_rows(f, rows ? rows + (size_t)i * per_face : NULL, u, e, o, err))) return rc;
     }
     out->took.align = since(&mark);
-    rc = o->embedding && n ? embed_rows(out->faces, n, rows, e->crops->n, e, err) : ERR_OK;
+    rc = o->embedding && n ? embed_faces(out->faces, n, rows, e, err) : ERR_OK;
     out->took.embed = since(&mark);
     return rc;
 }

@@ -22,9 +22,9 @@ struct engine_options {
     const char *embedder;  /* model name; NULL: "dlib-resnet" */
     const char *backend;   /* "fast", "blas", "ref"; NULL: the fastest */
     const char *precision; /* "f32", "bf16", "auto"; NULL: "f32" */
-    const char
-        *average; /* overrides the model's averaging ("none", "mirror", ...); NULL: the model's */
-    int threads;  /* cores to compute on; 0: all */
+    const char *average; /* overrides the model's averaging ("none", "mirror"); NULL: the model's */
+    const char *preset;  /* overrides the model's input: words of engine/model/preset.c; or NULL */
+    int threads;         /* cores to compute on; 0: all */
 };
 
 NODISCARD enum err engine_open(struct engine **out, const struct engine_options *o,

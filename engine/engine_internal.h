@@ -2,25 +2,22 @@
 #ifndef VISAVIS_ENGINE_ENGINE_INTERNAL_H
 #define VISAVIS_ENGINE_ENGINE_INTERNAL_H
 
+#include "engine/embedder.h"
 #include "engine/engine.h"
-#include "engine/face/crops.h"
 #include "engine/face/face.h"
 #include "engine/lane.h"
 #include "engine/model/model.h"
 #include "engine/nn/nn.h"
 
-enum engine_model { EM_PNET, EM_RNET, EM_ONET, EM_ERT5, EM_EMBEDDER, EM_ERT68, EM_COUNT };
+enum engine_model { EM_PNET, EM_RNET, EM_ONET, EM_ERT5, EM_ERT68, EM_COUNT };
 
 /* Everything is made in engine_open and only read afterwards. */
 struct engine {
     struct model *model[EM_COUNT]; /* EM_ERT68 may be NULL: optional */
-    struct nn_net *net_p, *net_r, *net_o, *net_embed;
+    struct nn_net *net_p, *net_r, *net_o;
     struct mtcnn mtcnn;
     struct ert *ert5, *ert68; /* ert68 NULL: not installed */
-    const struct model *embedder;
-    const struct crop_set *crops;
-    int dim, embedding_output;
-    char recipe[65];
+    struct embedder embedder;
     struct lanes *lanes;
     struct model_info *infos; /* of every model in the folder */
     size_t n_infos;

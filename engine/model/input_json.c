@@ -3,7 +3,8 @@
  *   {"width":150,"height":150,"channels":"rgb","mean":[..3],"scale":[..3],"crop":"dlib_chip","padding":0.25,
  *    "points":[[x,y] x 5],"average":"mirror","dim":128}
  *
- * Every key is always there but points, which only crop "similarity" has. */
+ * Every key is always there but points, which only crop "similarity" has, and output (a name of the
+ * graph's), which is "embedding" where it is not said. */
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -13,10 +14,10 @@
 
 enum { SIDE_MAX = 4096, DIM_MAX = 65536 };
 
-static const char *const CROPS[] = {[CROP_NONE] = "none",
-                                    [CROP_DLIB_CHIP] = "dlib_chip",
-                                    [CROP_SIMILARITY] = "similarity",
-                                    [CROP_BOX] = "box"};
+static const char *const CROPS[CROP_COUNT] = {
+    [CROP_NONE] = "none", [CROP_DLIB_CHIP] = "dlib_chip", [CROP_SIMILARITY] = "similarity",
+    [CROP_BOX] = "box",   [CROP_LETTERBOX] = "letterbox", [CROP_BOX_ALIGNED] = "box_aligned",
+};
 
 static json_t *real_list(const float *v, size_t n)
 {
@@ -39,6 +40,8 @@ enum err model__input_to_json(char **text, const struct model_input *in, struct 
         for (int i = 0; i < 5; i++) json_array_append_new(points, real_list(in->points[i], 2));
         json_object_set_new(j, "points", points);
     }
+    if (j && in->output[0] && strcmp(in->output, "embedding") != 0)
+        json_object_set_new(j, "output", json_string(in->output));
     *text = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9))
               : NULL; /* 9 digits: exact for float32 */
     return *text ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for the input's JSON");
@@ -75,12 +78,12 @@ static bool read_crop(struct model_input *in, const json_t *j)
     return true;
 }
 
-static bool read_average(struct model_input *in, const json_t *v)
+static bool read_word(char *out, size_t size, const json_t *v)
 {
     const char *s = json_string_value(v);
     size_t n = json_string_length(v);
-    if (!s || n < 1 || n >= sizeof in->average) return false;
-    memcpy(in->average, s, n + 1);
+    if (!s || n < 1 || n >= size) return false;
+    memcpy(out, s, n + 1);
     return true;
 }
 
@@ -90,6 +93,7 @@ enum err model__input_from_json(struct model_input *out, const char *text, struc
     json_error_t why;
     json_auto_t *j = json_loads(text, JSON_REJECT_DUPLICATES, &why);
     const char *channels = json_string_value(json_object_get(j, "channels"));
+    const json_t *output = json_object_get(j, "output");
     const char *wrong = NULL;
 
     if (!json_is_object(j)) return err_set(err, ERR_MODEL, "visavis.input is not a JSON object");
@@ -107,11 +111,13 @@ enum err model__input_from_json(struct model_input *out, const char *text, struc
         wrong = "crop (or points)";
     else if (!json_is_number(json_object_get(j, "padding")))
         wrong = "padding";
-    else if (!read_average(&in, json_object_get(j, "average")))
+    else if (!read_word(in.average, sizeof in.average, json_object_get(j, "average")))
         wrong = "average";
+    else if (output && !read_word(in.output, sizeof in.output, output))
+        wrong = "output";
     else if (!in_range(json_object_get(j, "dim"), &in.dim, DIM_MAX))
         wrong = "dim";
-    else if (json_object_size(j) != 9 + (in.crop == CROP_SIMILARITY))
+    else if (json_object_size(j) != 9 + (size_t)(in.crop == CROP_SIMILARITY) + (output != NULL))
         wrong = "a key (one is unknown)";
     if (wrong) return err_set(err, ERR_MODEL, "visavis.input: %s is missing or wrong", wrong);
     in.bgr = strcmp(channels, "bgr") == 0;

@@ -21,12 +21,18 @@
 enum { MODEL_IMPORTER_VERSION = 2 };
 
 enum model_role { MODEL_EMBEDDER, MODEL_DETECTOR, MODEL_LANDMARKS, MODEL_ROLE_COUNT };
+/* How a face becomes the network's input. */
 enum model_crop {
     CROP_NONE,
     CROP_DLIB_CHIP,
-    CROP_SIMILARITY,
-    CROP_BOX /* the detector's box, made square, `padding` of its side wider all round */
-};           /* how a face becomes the network's input */
+    CROP_SIMILARITY, /* the five points go where input.points says (least squares) */
+    /* The detector's box in a square of its longer side, `padding` of that side wider all round:
+     * with what lies beside it in the picture, */
+    CROP_BOX,
+    CROP_LETTERBOX,   /* or black beside it (deepface's way); */
+    CROP_BOX_ALIGNED, /* or turned so that the eyes are level. */
+    CROP_COUNT
+};
 
 /* visavis.input */
 struct model_input {
@@ -35,11 +41,18 @@ struct model_input {
     float mean[3];  /* in the network's channel order, on 0..255 */
     float scale[3]; /* input = (v - mean) * scale */
     enum model_crop crop;
-    float padding;      /* CROP_BOX, and CROP_DLIB_CHIP: 0.25 (facts/default-models.md section 4) */
+    float
+        padding; /* of the boxes, and of CROP_DLIB_CHIP: 0.25 (facts/default-models.md section 4) */
     float points[5][2]; /* CROP_SIMILARITY: where the five points go in the w x h chip */
     char average[32];   /* which crops are averaged: the names of engine/face/crops.c */
+    char output[32];    /* which of the graph's outputs is the embedding; "": "embedding" */
     int dim;            /* embedders: length of the embedding */
 };
+
+/* Changes an input by words joined with +: preprocessing (caffe, deepface-base, ...), crop (box,
+ * letterbox, aligned, ...), output (fc7, fc8, ...), planes (rgb, bgr); preset.c has them all.
+ * ERR_INVALID names the word that is not known; then *in is as it was. */
+NODISCARD enum err model_preset(struct model_input *in, const char *preset, struct err_info *err);
 
 struct model {
     char name[64]; /* file name without .safetensors */

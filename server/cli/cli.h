@@ -38,7 +38,7 @@ bool cli_double(double *out, const char *option, const char *text, double least,
 bool cli_face(enum face_select *out, const char *text);
 
 /* The options that open an engine, the same in every subcommand: --models --model --backend
- * --precision --average --threads. CLI_ENGINE_OPTIONS goes into the table for getopt_long;
+ * --precision --average --preset --threads. CLI_ENGINE_OPTIONS goes into the table for getopt_long;
  * cli_engine_option is asked first for each value that it returned: 1 taken, 0 not one of these, -1
  * wrong (a message was printed). */
 enum {
@@ -47,6 +47,7 @@ enum {
     CLI_OPT_BACKEND,
     CLI_OPT_PRECISION,
     CLI_OPT_AVERAGE,
+    CLI_OPT_PRESET,
     CLI_OPT_THREADS
 };
 #define CLI_ENGINE_OPTIONS                                                                         \
@@ -55,12 +56,15 @@ enum {
         {"backend", required_argument, NULL, CLI_OPT_BACKEND},                                     \
         {"precision", required_argument, NULL, CLI_OPT_PRECISION},                                 \
         {"average", required_argument, NULL, CLI_OPT_AVERAGE},                                     \
+        {"preset", required_argument, NULL, CLI_OPT_PRESET},                                       \
     {                                                                                              \
         "threads", required_argument, NULL, CLI_OPT_THREADS                                        \
     }
 #define CLI_ENGINE_HELP                                                                            \
     "  --model NAME       the embedder (default dlib-resnet)\n"                                    \
     "  --average A        crops that are averaged, instead of the model's own choice\n"            \
+    "  --preset WORDS     how its input is made, instead of the model's own way: words joined by " \
+    "+\n"                                                                                          \
     "  --precision P      f32, bf16 or auto (default f32)\n"                                       \
     "  --backend B        fast, blas or ref (default: the fastest)\n"                              \
     "  --threads N        cores to compute on (default: all)\n"                                    \

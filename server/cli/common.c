@@ -109,6 +109,9 @@ int cli_engine_option(struct cli_engine *o, int opt, const char *value)
     case CLI_OPT_AVERAGE:
         o->options.average = value;
         return 1;
+    case CLI_OPT_PRESET:
+        o->options.preset = value;
+        return 1;
     case CLI_OPT_THREADS:
         return cli_int(&o->options.threads, "--threads", value, 1, THREADS_MAX) ? 1 : -1;
     default:

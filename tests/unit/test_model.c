@@ -37,16 +37,17 @@ static struct nn_graph dense(void)
     return g;
 }
 
-static const struct model_input INPUT = {2,
-                                         2,
-                                         true,
-                                         {122.782f, 117.001f, 104.298f},
-                                         {1.0f / 256, 0.1f, 1},
-                                         CROP_SIMILARITY,
-                                         0.25f,
-                                         {{1, 2}, {3, 4}, {5.5f, 6}, {7, 8}, {9, 1e-7f}},
-                                         "mirror",
-                                         3};
+static const struct model_input INPUT = {.w = 2,
+                                         .h = 2,
+                                         .bgr = true,
+                                         .mean = {122.782f, 117.001f, 104.298f},
+                                         .scale = {1.0f / 256, 0.1f, 1},
+                                         .crop = CROP_SIMILARITY,
+                                         .padding = 0.25f,
+                                         .points = {{1, 2}, {3, 4}, {5.5f, 6}, {7, 8}, {9, 1e-7f}},
+                                         .average = "mirror",
+                                         .output = "other",
+                                         .dim = 3};
 
 static struct model_draft draft_of(const struct nn_graph *g, const char *name)
 {
@@ -87,6 +88,7 @@ static void write_open(void **state)
     assert_memory_equal(in->points, INPUT.points, sizeof in->points);
     assert_true(in->padding == INPUT.padding);
     assert_string_equal(in->average, INPUT.average);
+    assert_string_equal(in->output, INPUT.output);
     assert_string_equal(m->license, "MIT");
     assert_string_equal(m->source_file, "a \"quoted\" name.pt");
     assert_string_equal(m->source_sha256, SHA);
