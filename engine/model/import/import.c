@@ -33,8 +33,9 @@ static const struct format {
     {"\1\1\1\15loss_", 9, import_dlib, NULL}, /* 1, a name of 13 letters */
     {"\1\1\1\12loss_mmod_", 14, NULL, "a dlib detector"},
     {"\1\1\x81", 3, import_dlib, NULL}, /* 1, a negative size of 1 byte */
-    {"\x89HDF\r\n\x1a\n", 8, NULL, "an HDF5 (Keras) file"},
-    {"MATLAB 5", 8, NULL, "a MATLAB file"},
+    {"\x89HDF\r\n\x1a\n", 8, import_keras, NULL},
+    {"MATLAB 5", 8, import_matconvnet, NULL},
+    {"MATLAB 7.3", 10, NULL, "a MATLAB 7.3 file (save it with -v7)"},
     {"\x80", 1, NULL, "a Python pickle that torch did not write"},
 };
 
@@ -56,9 +57,9 @@ static enum err dispatch(struct import_job *job, struct err_info *err)
         if (f->import) return f->import(job, err);
         return err_set(err, ERR_MODEL, "%s: not a kind of file that can be imported", f->what);
     }
-    return err_set(
-        err, ERR_MODEL,
-        "not a model file that is known: PyTorch's .pt and .pth and dlib's .dat are read");
+    return err_set(err, ERR_MODEL,
+                   "not a model file that is known: PyTorch's .pt and .pth, Keras's .h5, "
+                   "MatConvNet's .mat and dlib's .dat are read");
 }
 
 static enum err import_mapped(struct import_job *job, struct err_info *err)
