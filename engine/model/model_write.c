@@ -80,6 +80,20 @@ static void describe(struct model_writer *w)
     w->n_meta = ARRAY_LEN(meta);
 }
 
+/* The graph's check, which its JSON begins with, wants weights to be somewhere and reads none;
+ * their place in the file is known only when the JSON is. */
+static void place_nowhere(struct nn_graph *g)
+{
+    static const float NOWHERE;
+    size_t dims[4];
+    for (int i = 0; i < g->n_ops; i++) {
+        struct nn_op *op = &g->ops[i];
+        if (!model__weight_dims(dims, op)) continue;
+        if (op->w_count) op->w = &NOWHERE;
+        if (op->b_count) op->b = &NOWHERE;
+    }
+}
+
 static enum err prepare(struct model_writer *w, struct err_info *err)
 {
     const struct model_draft *d = w->d;
@@ -94,7 +108,10 @@ static enum err prepare(struct model_writer *w, struct err_info *err)
         !(w->source = json_dumps(from, JSON_COMPACT)))
         return err_set(err, ERR_NOMEM, "no memory to write %s (or its source's name is not UTF-8)",
                        d->name);
-    if (w->g && (rc = model__graph_to_json(&w->graph, w->g, err))) return rc;
+    if (w->g) {
+        place_nowhere(w->g);
+        if ((rc = model__graph_to_json(&w->graph, w->g, err))) return rc;
+    }
     if ((rc = model__input_to_json(&w->input, &d->input, err))) return rc;
     if (d->calibration && (rc = model__check_calibration(d->calibration, err))) return rc;
     for (int i = 0; i < (int)ops; i++) add_weights(w, i);

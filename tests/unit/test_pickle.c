@@ -202,13 +202,16 @@ static void containers(void **state)
         snprintf(path, sizeof path, "tests/fuzz/corpus/pytorch/%s", FILES[i]);
         struct buf file = test_read(path);
         if (torch_read(&f, file.data, file.len, &a, &err)) fail_msg("%s: %s", path, err.message);
-        assert_int_equal(f.n, 3);
-        const struct torch_tensor *t = torch_find(&f, "a.weight");
-        assert_non_null(t);
-        assert_true(t->is_float32 && t->ndim == 2 && t->dims[0] == 2 && t->dims[1] == 3);
-        assert_memory_equal(torch_values(t, &a), WEIGHT, sizeof WEIGHT);
-        assert_true(torch_values(torch_find(&f, "a.bias"), &a)[0] == 0.25f);
-        assert_false(torch_find(&f, "n")->is_float32);
+        assert_int_equal(f.n, 2);
+        const struct view *t = torch_find(&f, "a.weight"), *bias = torch_find(&f, "a.bias");
+        float values[6];
+        assert_true(t && bias && bias->count <= ARRAY_LEN(values));
+        assert_true(t->type == VIEW_F32 && t->ndim == 2 && t->dims[0] == 2 && t->dims[1] == 3);
+        view_read(values, t);
+        assert_memory_equal(values, WEIGHT, sizeof WEIGHT);
+        view_read(values, bias);
+        assert_true(values[0] == 0.25f);
+        assert_null(torch_find(&f, "n")); /* integers */
         assert_null(torch_find(&f, "b"));
         arena_release(&a);
         for (size_t n = 0; n < file.len; n++) { /* cut at every byte */
@@ -237,7 +240,7 @@ static void recognised(void **state)
     file = test_read("tests/fuzz/corpus/pytorch/zip");
     struct import_job other = {.data = file.data, .len = file.len, .file = "x"};
     assert_int_equal(import_pytorch(&other, &err), ERR_MODEL);
-    assert_non_null(strstr(err.message, "3 tensors, the first are a.weight [2,3]"));
+    assert_non_null(strstr(err.message, "2 tensors, the first are a.weight [2,3]"));
     buf_release(&file);
 }
 
