@@ -1,6 +1,6 @@
 /* VGG-Face as PyTorch's users have it: the state dict of vgg_face_dag.pth (albanie's conversion of
- * the MatConvNet file), or of deepface's PyTorch model, which has the same names and keeps its dense
- * layers as convolutions (facts/models.md section 3.6). */
+ * the MatConvNet file), or of deepface's PyTorch model, which has the same names and keeps its
+ * dense layers as convolutions (facts/models.md section 3.6). */
 #ifndef VISAVIS_ENGINE_MODEL_IMPORT_VGG_PYTORCH_H
 #define VISAVIS_ENGINE_MODEL_IMPORT_VGG_PYTORCH_H
 

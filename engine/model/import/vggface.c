@@ -42,8 +42,8 @@ static enum err check_layer(const struct vgg_net *net, int i, size_t *in, struct
     enum err rc;
 
     if (!out || out > NN_MAX_CHANNELS)
-        return err_set(err, ERR_MODEL, "%s: %zu outputs, expected 1 to %d", l->w.name, out,
-                       NN_MAX_CHANNELS);
+        return err_set(err, ERR_MODEL, "%s: %s: %zu outputs, expected 1 to %d", vgg_layer_names[i],
+                       l->w.name, out, NN_MAX_CHANNELS);
     if ((rc = view_expect(&l->w, 4, dims, err))) {
         err_prefix(err, "%s", vgg_layer_names[i]);
         return rc;
