@@ -244,6 +244,44 @@ static void recognised(void **state)
     buf_release(&file);
 }
 
+/* VGG-Face's 32 tensors, with one name changed (to one of the same length). */
+static void vgg_face(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *from, *to, *says;
+    } CASES[] = {
+        {"vgg-zip", NULL, NULL, NULL},
+        {"vgg-legacy", NULL, NULL, NULL},
+        {"vgg-views", NULL, NULL, NULL},
+        {"vgg-legacy", "conv4_2.weight", "conv4_X.weight", "conv4_2.weight is missing"},
+        {"vgg-legacy", "fc6.bias", "fc6.Bias", "fc6.bias is missing"},
+        {"vgg-legacy", "fc8.weight", "fc9.weight", "32 tensors, VGG-Face with 15 layers has 30"},
+        {"vgg-legacy", "conv1_1.weight", "conv1_X.weight", "a network that is not known"},
+        {"vgg-legacy", "conv2_1.bias", "conv2_2.bias", "conv2_2.bias is there twice"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        char path[128];
+        struct err_info err = ERR_INFO_INIT;
+        snprintf(path, sizeof path, "tests/fuzz/corpus/pytorch/%s", CASES[i].file);
+        struct buf file = test_read(path);
+        if (CASES[i].from) {
+            const size_t n = strlen(CASES[i].from);
+            uint8_t *at = memmem(file.data, file.len, CASES[i].from, n);
+            assert_non_null(at);
+            memcpy(at, CASES[i].to, n);
+        }
+        struct import_job job = {
+            .data = file.data, .len = file.len, .file = "x", .options = {.accept_license = true}};
+        enum err rc = import_pytorch(&job, &err);
+        if (CASES[i].says ? rc != ERR_MODEL || !strstr(err.message, CASES[i].says) : rc != ERR_OK)
+            fail_msg("case %zu: %s, \"%s\"", i, err_name(rc), err.message);
+        job.options.accept_license = false;
+        if (!rc) assert_int_equal(import_pytorch(&job, &err), ERR_LICENSE);
+        buf_release(&file);
+    }
+}
+
 /* The project's folder of malformed files: those of torch are refused, and the controls are read.
  */
 static void malformed(void **state)
@@ -290,7 +328,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pickles),    cmocka_unit_test(numbers),    cmocka_unit_test(limits),
-        cmocka_unit_test(containers), cmocka_unit_test(recognised), cmocka_unit_test(malformed),
+        cmocka_unit_test(containers), cmocka_unit_test(recognised), cmocka_unit_test(vgg_face),
+        cmocka_unit_test(malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
