@@ -33,8 +33,8 @@ enum err vgg_pytorch_import(struct import_job *job, const struct torch_file *f,
     if (f->n != 2 * (size_t)net.n)
         return err_set(err, ERR_MODEL, "%zu tensors, VGG-Face with %d layers has %d", f->n, net.n,
                        2 * net.n);
-    /* vgg_face_dag.pth takes R,G,B. deepface's file, known by its dense layers of four axes, says
-     * nowhere what it takes; it was made from the Keras file. */
+    /* vgg_face_dag.pth takes R,G,B (facts/models.md section 2). Which order deepface's file takes,
+     * known by its dense layers of four axes, is documented nowhere. */
     net.order_assumed = net.n > VGG_FC6 && find(f, VGG_FC6, "weight")->ndim == 4;
     return vggface_import(job, &net, err);
 }
