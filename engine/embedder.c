@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* To be raised with every change of code that moves embeddings by more than rounding: the ladder, how
- * crops are placed, how they are averaged. Then calibrations are measured again. 2: refined detections. */
+/* To be raised with every change of code that moves embeddings by more than rounding: the ladder,
+ * how crops are placed, how they are averaged. Then calibrations are measured again. 2: refined
+ * detections. */
 enum { PIPELINE_VERSION = 2 };
 
 /* --- opening --- */
@@ -57,9 +58,9 @@ static void add_text(struct sha256_ctx *sha, const char *key, const char *value)
     sha256_update(sha, 1, (const uint8_t *)"\n");
 }
 
-/* Everything that decides an embedding's numbers, beyond rounding: what finds and places the face, the
- * network with its preprocessing, which crops are averaged, the code between them, which output is
- * read. */
+/* Everything that decides an embedding's numbers, beyond rounding: what finds and places the face,
+ * the network with its preprocessing, which crops are averaged, the code between them, which output
+ * is read. */
 static void make_recipe(struct embedder *e, const struct embedder_options *o)
 {
     struct sha256_ctx sha;
@@ -78,8 +79,7 @@ static void make_recipe(struct embedder *e, const struct embedder_options *o)
     for (size_t i = 0; i < sizeof digest; i++) snprintf(e->recipe + 2 * i, 3, "%02x", digest[i]);
 }
 
-enum err embedder_open(struct embedder *out, const struct embedder_options *o,
-                       struct err_info *err)
+enum err embedder_open(struct embedder *out, const struct embedder_options *o, struct err_info *err)
 {
     struct embedder e = {0};
     enum err rc = model_open(&e.model, o->models_dir, o->name, err);
@@ -123,7 +123,8 @@ size_t embedder_row_floats(const struct embedder *e)
 static enum err place_box(struct chip_place *out, const struct detection *d, bool aligned,
                           double padding, struct err_info *err)
 {
-    const double w = (double)d->box[2] - (double)d->box[0], h = (double)d->box[3] - (double)d->box[1],
+    const double w = (double)d->box[2] - (double)d->box[0],
+                 h = (double)d->box[3] - (double)d->box[1],
                  cx = (double)(d->box[0] + d->box[2]) / 2, cy = (double)(d->box[1] + d->box[3]) / 2,
                  half = (w > h ? w : h) * (0.5 + padding);
     if (!(half >= 0.5)) return err_set(err, ERR_INVALID, "a face of %g x %g pixels", w, h);

@@ -1,5 +1,6 @@
-/* An embedder ready to run: one model's network, how a face becomes its input, which crops are averaged,
- * which output is read. Part of the engine; server/ does not see it. Immutable after embedder_open. */
+/* An embedder ready to run: one model's network, how a face becomes its input, which crops are
+ * averaged, which output is read. Part of the engine; server/ does not see it. Immutable after
+ * embedder_open. */
 #ifndef VISAVIS_ENGINE_EMBEDDER_H
 #define VISAVIS_ENGINE_EMBEDDER_H
 
@@ -28,19 +29,19 @@ struct embedder_options {
     const char *detection; /* text for the recipe: what finds and places the faces */
 };
 
-/* On ERR_OK *out is the caller's (embedder_close). ERR_NOT_FOUND: no such model; ERR_INVALID: it is no
- * embedder, or a preset or an average that is not known; ERR_UNSUPPORTED: a crop that cannot be made;
- * ERR_MODEL, ERR_NOMEM. */
+/* On ERR_OK *out is the caller's (embedder_close). ERR_NOT_FOUND: no such model; ERR_INVALID: it is
+ * no embedder, or a preset or an average that is not known; ERR_UNSUPPORTED: a crop that cannot be
+ * made; ERR_MODEL, ERR_NOMEM. */
 NODISCARD enum err embedder_open(struct embedder *out, const struct embedder_options *o,
                                  struct err_info *err);
 void embedder_close(struct embedder *e);
 
 /* A face as the embedder's crops need it. */
 struct embedder_face {
-    const struct image *im;          /* in which it stands upright */
-    const struct detection *steady;  /* there */
-    const struct chip_place *dlib;   /* the chip of dlib's five-point predictor */
-    const uint8_t *dlib_chip;        /* its pixels, CHIP_SIDE x CHIP_SIDE */
+    const struct image *im;         /* in which it stands upright */
+    const struct detection *steady; /* there */
+    const struct chip_place *dlib;  /* the chip of dlib's five-point predictor */
+    const uint8_t *dlib_chip;       /* its pixels, CHIP_SIDE x CHIP_SIDE */
 };
 
 /* Floats of a face's input rows: all crops. */
@@ -52,8 +53,8 @@ NODISCARD enum err embedder_rows(float *rows, uint8_t *chip, const struct embedd
 /* A picture that is the chip already; any size. crops: how many rows, 1 or (with its mirror) 2. */
 NODISCARD enum err embedder_rows_precropped(float *rows, int *crops, const struct embedder *e,
                                             const struct image *im, struct err_info *err);
-/* Runs n faces of `crops` rows each in one call; out[i]: dim floats of unit length, the sum of face i's
- * crops; malloc'd, the caller's, also those made before an error. ERR_INTERNAL: not finite. */
+/* Runs n faces of `crops` rows each in one call; out[i]: dim floats of unit length, the sum of face
+ * i's crops; malloc'd, the caller's, also those made before an error. ERR_INTERNAL: not finite. */
 NODISCARD enum err embedder_run(float **out, int n, int crops, const float *rows,
                                 const struct embedder *e, struct lanes *lanes,
                                 struct err_info *err);

@@ -1,6 +1,6 @@
-/* Presets: words that say how a face becomes an embedder's input, and which output is read. What the
- * words of preprocessing subtract goes with its colour, whatever the order of the network's planes;
- * means and scales are from facts/models.md section 2. */
+/* Presets: words that say how a face becomes an embedder's input, and which output is read. What
+ * the words of preprocessing subtract goes with its colour, whatever the order of the network's
+ * planes; means and scales are from facts/models.md section 2. */
 #include <stdio.h>
 #include <string.h>
 
@@ -43,7 +43,8 @@ static const struct {
 static void set_order(struct model_input *in, bool bgr)
 {
     if (in->bgr == bgr) return;
-    const float mean = in->mean[0], scale = in->scale[0]; /* what belongs to a colour goes with it */
+    const float mean = in->mean[0],
+                scale = in->scale[0]; /* what belongs to a colour goes with it */
     in->mean[0] = in->mean[2], in->mean[2] = mean;
     in->scale[0] = in->scale[2], in->scale[2] = scale;
     in->bgr = bgr;
@@ -87,12 +88,13 @@ enum err model_preset(struct model_input *in, const char *preset, struct err_inf
     for (const char *word = preset; word && *preset;) {
         const size_t len = strcspn(word, "+");
         if (!apply(&made, word, len))
-            return err_set(err, ERR_INVALID,
-                           "preset '%.*s' is not known: caffe, matconvnet, demo-swapped-mean, "
-                           "vggface2, imagenet, deepface-base, raw, centered; box, box-margin, "
-                           "letterbox, aligned, aligned-margin; fc7, fc7-linear, fc8, pool5; rgb, bgr "
-                           "(several: joined by +)",
-                           len > 40 ? 40 : (int)len, word);
+            return err_set(
+                err, ERR_INVALID,
+                "preset '%.*s' is not known: caffe, matconvnet, demo-swapped-mean, "
+                "vggface2, imagenet, deepface-base, raw, centered; box, box-margin, "
+                "letterbox, aligned, aligned-margin; fc7, fc7-linear, fc8, pool5; rgb, bgr "
+                "(several: joined by +)",
+                len > 40 ? 40 : (int)len, word);
         word = word[len] ? word + len + 1 : NULL;
     }
     *in = made;

@@ -50,7 +50,8 @@ static void words(void **state)
 
 static void unknown_words(void **state)
 {
-    static const char *const rows[] = {"cafe", "caffe+", "+caffe", "caffe++box", "caffe,box", "Box"};
+    static const char *const rows[] = {"cafe",       "caffe+",    "+caffe",
+                                       "caffe++box", "caffe,box", "Box"};
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct model_input in = {.mean = {1, 2, 3}, .crop = CROP_SIMILARITY}, before = in;

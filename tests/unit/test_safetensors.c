@@ -184,6 +184,62 @@ static void odd_files(void **state)
     assert_int_equal(files_in_folder(), 0);
 }
 
+static struct st_writer *writer_with_values(const char *path, const struct st_pair *meta, size_t n)
+{
+    struct err_info err = ERR_INFO_INIT;
+    struct st_writer *w;
+    if (st_writer_open(&w, path, meta, n, TENSORS, ARRAY_LEN(TENSORS), &err))
+        fail_msg("%s", err.message);
+    for (size_t i = 0; i < ARRAY_LEN(TENSORS); i++) {
+        const size_t bytes = TENSORS[i].count * st_dtype_bytes(TENSORS[i].dtype);
+        uint8_t *to = st_writer_data(w, i);
+        for (size_t k = 0; k < bytes; k++) assert_int_equal(to[k], 0);
+        memcpy(to, TENSORS[i].data, bytes);
+        st_writer_settle(w, i);
+    }
+    return w;
+}
+
+/* Filled in place, with metadata that is known only at the end: the same file as in one call. */
+static void written_in_place(void **state)
+{
+    (void)state;
+    const struct st_pair zeros[] = {{"digest", "0000"}, META[1]},
+                         last[] = {{"digest", "1234"}, META[1]};
+    struct err_info err = ERR_INFO_INIT;
+    char path[256], whole[256];
+    assert_int_equal(st_write(file_in(whole, "a.safetensors"), last, 2, TENSORS, 3, &err), ERR_OK);
+    struct st_writer *w = writer_with_values(file_in(path, "b.safetensors"), zeros, 2);
+    assert_int_equal(st_writer_commit(w, last, 2, &err), ERR_OK);
+    struct buf a = test_read(whole), b = test_read(path);
+    assert_int_equal(a.len, b.len);
+    assert_memory_equal(a.data, b.data, a.len);
+    assert_int_equal(files_in_folder(), 2);
+
+    /* what ends badly leaves the old file, and no other */
+    st_writer_abort(NULL);
+    st_writer_abort(writer_with_values(path, zeros, 2));
+    char *text = malloc(1000);
+    assert_non_null(text);
+    memset(text, 'x', 999);
+    text[999] = 0;
+    const struct st_pair longer[] = {{"digest", text}, META[1]}, latin = {"digest", "\xe9"};
+    w = writer_with_values(path, zeros, 2);
+    assert_int_equal(st_writer_commit(w, longer, 2, &err), ERR_INTERNAL);
+    assert_non_null(strstr(err.message, "the header has grown"));
+    w = writer_with_values(path, zeros, 2);
+    assert_int_equal(st_writer_commit(w, &latin, 1, &err), ERR_INVALID);
+    assert_int_equal(st_writer_commit(writer_with_values(NULL, zeros, 2), last, 2, &err), ERR_OK);
+    assert_int_equal(files_in_folder(), 2);
+    struct buf after = test_read(path);
+    assert_int_equal(after.len, b.len);
+    assert_memory_equal(after.data, b.data, b.len);
+    buf_release(&after);
+    buf_release(&a);
+    buf_release(&b);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +247,7 @@ int main(void)
         cmocka_unit_test(headers),
         cmocka_unit_test_setup_teardown(cut_short, folder_new, folder_delete),
         cmocka_unit_test_setup_teardown(odd_files, folder_new, folder_delete),
+        cmocka_unit_test_setup_teardown(written_in_place, folder_new, folder_delete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

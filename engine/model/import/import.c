@@ -30,6 +30,12 @@ static const struct format {
     {"PK\3\4", 4, import_pytorch, NULL},
     {"\x80\2\x8a\12", 4, import_pytorch,
      NULL}, /* protocol 2, a LONG1 of 10 bytes: torch's magic number */
+    {"\4\0\0\0", 4, import_torch7, NULL}, /* the type of a torch object */
+    {"\3\0\0\0", 4, import_torch7, NULL}, /* a table */
+    {"\6\0\0\0", 4, import_torch7, NULL}, /* functions, to say that they are not read */
+    {"\7\0\0\0", 4, import_torch7, NULL},
+    {"\10\0\0\0", 4, import_torch7, NULL},
+    {"4\n1\n3\nV 1", 9, NULL, "Torch7's text format, not its binary one"},
     {"\1\1\1\15loss_", 9, import_dlib, NULL}, /* 1, a name of 13 letters */
     {"\1\1\1\12loss_mmod_", 14, NULL, "a dlib detector"},
     {"\1\1\x81", 3, import_dlib, NULL}, /* 1, a negative size of 1 byte */
@@ -57,9 +63,10 @@ static enum err dispatch(struct import_job *job, struct err_info *err)
         if (f->import) return f->import(job, err);
         return err_set(err, ERR_MODEL, "%s: not a kind of file that can be imported", f->what);
     }
-    return err_set(err, ERR_MODEL,
-                   "not a model file that is known: PyTorch's .pt and .pth, Keras's .h5, "
-                   "MatConvNet's .mat and dlib's .dat are read");
+    return err_set(
+        err, ERR_MODEL,
+        "not a model file that is known: PyTorch's .pt and .pth, Torch7's .t7, Keras's .h5, "
+        "MatConvNet's .mat and dlib's .dat are read");
 }
 
 static enum err import_mapped(struct import_job *job, struct err_info *err)

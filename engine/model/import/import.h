@@ -37,6 +37,7 @@ struct import_job {
     char name[64];    /* out */
 };
 NODISCARD enum err import_pytorch(struct import_job *job, struct err_info *err);
+NODISCARD enum err import_torch7(struct import_job *job, struct err_info *err);
 NODISCARD enum err import_dlib(struct import_job *job, struct err_info *err);
 NODISCARD enum err import_keras(struct import_job *job, struct err_info *err);
 NODISCARD enum err import_matconvnet(struct import_job *job, struct err_info *err);

@@ -77,6 +77,12 @@ static const struct net NETS[] = {
 
 enum { FLATTEN_SIDE = 3 }; /* of the map before the first dense layer, in R-Net and O-Net */
 
+struct source {
+    const struct torch_file *file;
+    struct arena *arena; /* for the weights */
+    size_t used;         /* tensors */
+};
+
 static const struct net *recognise(const struct torch_file *f)
 {
     for (size_t i = 0; i < ARRAY_LEN(NETS); i++)
@@ -89,75 +95,56 @@ bool mtcnn_recognise(const struct torch_file *f)
     return recognise(f) != NULL;
 }
 
-/* The tensor LAYER.what, of exactly these dimensions. used: counts the tensors that were asked for.
- */
-static enum err weights(float **out, const struct torch_file *f, const struct layer *l,
-                        const char *what, const size_t *dims, int ndim, size_t *used,
-                        struct arena *a, struct err_info *err)
-{
-    char name[NN_NAME_BYTES], want[64] = "", found[128] = "";
-    snprintf(name, sizeof name, "%s.%s", l->name, what);
-    const struct torch_tensor *t = torch_find(f, name);
-    if (!t) return err_set(err, ERR_MODEL, "%s is missing", name);
-    if (!t->is_float32 || t->ndim != ndim ||
-        memcmp(t->dims, dims, (size_t)ndim * sizeof *dims) != 0) {
-        for (int i = 0; i < ndim; i++)
-            snprintf(want + strlen(want), sizeof want - strlen(want), "%s%zu", i ? "," : "",
-                     dims[i]);
-        for (int i = 0; i < t->ndim; i++)
-            snprintf(found + strlen(found), sizeof found - strlen(found), "%s%zu", i ? "," : "",
-                     t->dims[i]);
-        return err_set(err, ERR_MODEL, "%s: expected float32 [%s], found %s [%s]", name, want,
-                       t->is_float32 ? "float32" : "an integer type", found);
-    }
-    ++*used;
-    *out = torch_values(t, a);
-    return *out ? ERR_OK : err_set(err, ERR_NOMEM, "%s: no memory for %zu values", name, t->count);
-}
-
 /* The package flattens its 3x3 map as W,H,C: feature (c,y,x) has index (3x + y)C + c. Ours is
  * c,h,w. */
-static void permute_flatten(float *w, const struct layer *l, float *row)
+static bool permute_flatten(struct view *w)
 {
-    const int side = FLATTEN_SIDE, channels = l->in / (side * side);
-    for (int o = 0; o < l->out; o++, w += l->in) {
-        memcpy(row, w, (size_t)l->in * sizeof *row);
-        for (int c = 0; c < channels; c++)
-            for (int y = 0; y < side; y++)
-                for (int x = 0; x < side; x++)
-                    w[(c * side + y) * side + x] = row[(side * x + y) * channels + c];
-    }
+    static const int ORDER[4] = {0, 3, 2, 1}; /* of out,x,y,c */
+    const size_t channels = w->dims[1] / (FLATTEN_SIDE * FLATTEN_SIDE);
+    if (!view_split(w, 1, channels) || !view_split(w, 1, FLATTEN_SIDE)) return false;
+    view_permute(w, ORDER);
+    return true;
 }
 
-static enum err layer_weights(struct nn_op *op, const struct torch_file *f, const struct layer *l,
-                              bool after_map, size_t *used, struct arena *a, struct err_info *err)
+/* The values of tensor LAYER.what, of exactly these dimensions. used: counts the tensors that were
+ * asked for. */
+static enum err weights(const float **out, size_t *count, struct source *from,
+                        const struct layer *l, const char *what, int ndim, const size_t *dims,
+                        bool after_map, struct err_info *err)
 {
-    const size_t in = (size_t)l->in, out = (size_t)l->out, k = (size_t)l->k;
-    const size_t conv[4] = {out, in, k, k}, dense[2] = {out, in}, slopes[1] = {in}, bias[1] = {out};
-    float *w = NULL, *b = NULL;
+    char name[NN_NAME_BYTES];
     enum err rc;
 
-    if (l->kind == NN_PRELU) {
-        if ((rc = weights(&w, f, l, "weight", slopes, 1, used, a, err))) return rc;
-        op->w = w;
-        op->w_count = in;
-        return ERR_OK;
-    }
-    bool is_conv = l->kind == NN_CONV2D;
-    rc = weights(&w, f, l, "weight", is_conv ? conv : dense, is_conv ? 4 : 2, used, a, err);
-    if (!rc) rc = weights(&b, f, l, "bias", bias, 1, used, a, err);
-    if (rc) return rc;
-    if (after_map) {
-        float *row = items_alloc(a, in, sizeof *row);
-        if (!row) return err_set(err, ERR_NOMEM, "%s: no memory for a row", l->name);
-        permute_flatten(w, l, row);
-    }
-    op->w = w;
-    op->w_count = is_conv ? out * in * k * k : out * in;
-    op->b = b;
-    op->b_count = out;
-    op->out = l->out;
+    snprintf(name, sizeof name, "%s.%s", l->name, what);
+    const struct view *t = torch_find(from->file, name);
+    if (!t) return err_set(err, ERR_MODEL, "%s is missing, or holds integers", name);
+    if ((rc = view_expect(t, ndim, dims, err))) return rc;
+    struct view w = *t;
+    if (after_map && !permute_flatten(&w))
+        return err_set(err, ERR_INTERNAL, "%s: %zu inputs are no map", name, dims[1]);
+    float *values = items_alloc(from->arena, w.count, sizeof *values);
+    if (!values) return err_set(err, ERR_NOMEM, "%s: no memory for %zu values", name, w.count);
+    view_read(values, &w);
+    from->used++;
+    *out = values;
+    *count = w.count;
     return ERR_OK;
+}
+
+static enum err layer_weights(struct nn_op *op, struct source *from, const struct layer *l,
+                              bool after_map, struct err_info *err)
+{
+    const size_t in = (size_t)l->in, out = (size_t)l->out, k = (size_t)l->k;
+    const size_t conv[4] = {out, in, k, k};
+    const int ndim = l->kind == NN_CONV2D ? 4 : 2;
+    enum err rc;
+
+    if (l->kind == NN_PRELU)
+        return weights(&op->w, &op->w_count, from, l, "weight", 1, &in, false, err);
+    op->out = l->out;
+    rc = weights(&op->w, &op->w_count, from, l, "weight", ndim, conv, after_map, err);
+    if (!rc) rc = weights(&op->b, &op->b_count, from, l, "bias", 1, &out, false, err);
+    return rc;
 }
 
 static int op_by_name(const struct nn_graph *g, const char *name)
@@ -170,7 +157,7 @@ static int op_by_name(const struct nn_graph *g, const char *name)
 static enum err build(struct nn_graph *g, const struct net *net, const struct torch_file *f,
                       struct arena *a, struct err_info *err)
 {
-    size_t used = 0;
+    struct source from = {f, a, 0};
     bool map = true; /* no dense layer yet */
     enum err rc;
 
@@ -186,16 +173,15 @@ static enum err build(struct nn_graph *g, const struct net *net, const struct to
         if (l->s) op.stride[0] = op.stride[1] = l->s;
         op.ceil_mode = l->kind == NN_MAX_POOL;
         if (l->kind == NN_CONV2D || l->kind == NN_DENSE || l->kind == NN_PRELU) {
-            if ((rc = layer_weights(&op, f, l, map && l->kind == NN_DENSE, &used, a, err)))
-                return rc;
+            if ((rc = layer_weights(&op, &from, l, map && l->kind == NN_DENSE, err))) return rc;
             map = map && l->kind != NN_DENSE;
         }
         if (nn_graph_add(g, &op) < 0)
             return err_set(err, ERR_NOMEM, "no memory for op %s", l->name);
     }
-    if (used != f->n)
+    if (from.used != f->n)
         return err_set(err, ERR_MODEL, "%zu tensors, %s has %zu: it is another network", f->n,
-                       net->name, used);
+                       net->name, from.used);
     for (int i = 0; net->outputs[i].name; i++) {
         struct nn_output *o = &g->outputs[g->n_outputs++];
         snprintf(o->name, sizeof o->name, "%s", net->outputs[i].name);

@@ -6,6 +6,7 @@
 #include "engine/model/import/import_internal.h"
 #include "engine/model/import/mtcnn.h"
 #include "engine/model/import/torch_file.h"
+#include "engine/model/import/vgg_pytorch.h"
 
 enum { PICKLE_BYTES = 64 << 20, NAMED = 3 };
 
@@ -14,7 +15,7 @@ static enum err unknown(const struct torch_file *f, struct err_info *err)
 {
     char text[ERR_MESSAGE_BYTES / 2] = "";
     for (size_t i = 0; i < f->n && i < NAMED; i++) {
-        const struct torch_tensor *t = &f->tensors[i];
+        const struct view *t = &f->tensors[i];
         size_t at = strlen(text);
         snprintf(text + at, sizeof text - at, "%s%.40s [", i ? ", " : "", t->name);
         for (int k = 0; k < t->ndim; k++) {
@@ -30,11 +31,16 @@ static enum err unknown(const struct torch_file *f, struct err_info *err)
 
 enum err import_pytorch(struct import_job *job, struct err_info *err)
 {
-    /* the weights are copied once, in the order that the graph wants */
+    /* MTCNN's weights are copied, in the order that the graph wants */
     struct arena a = {.max = PICKLE_BYTES + 2 * job->len};
     struct torch_file f = {0};
     enum err rc = torch_read(&f, job->data, job->len, &a, err);
-    if (!rc) rc = mtcnn_recognise(&f) ? mtcnn_import(job, &f, &a, err) : unknown(&f, err);
+    if (!rc && mtcnn_recognise(&f))
+        rc = mtcnn_import(job, &f, &a, err);
+    else if (!rc && vgg_pytorch_recognise(&f))
+        rc = vgg_pytorch_import(job, &f, err);
+    else if (!rc)
+        rc = unknown(&f, err);
     arena_release(&a);
     return rc;
 }

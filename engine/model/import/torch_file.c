@@ -1,5 +1,5 @@
 /* From a container to named tensors: find the pickle, read it as data, find each storage's bytes,
- * check that every view lies inside its storage. Nothing is copied until torch_values. */
+ * check that every view lies inside its storage. Nothing is copied. */
 #include "engine/model/import/torch_file.h"
 
 #include <string.h>
@@ -14,13 +14,13 @@ enum { PROTOCOL = 1001, KEY_BYTES = 64 };
 
 static const struct {
     uint8_t bytes;
-    bool other_float;
+    enum { INTEGER, SMALL_FLOAT, FLOAT, DOUBLE } values;
 } STORAGES[PICKLE_GLOBAL_COUNT] = {
-    [PICKLE_FLOAT_STORAGE] = {4, false}, [PICKLE_DOUBLE_STORAGE] = {8, true},
-    [PICKLE_HALF_STORAGE] = {2, true},   [PICKLE_BFLOAT16_STORAGE] = {2, true},
-    [PICKLE_LONG_STORAGE] = {8, false},  [PICKLE_INT_STORAGE] = {4, false},
-    [PICKLE_SHORT_STORAGE] = {2, false}, [PICKLE_CHAR_STORAGE] = {1, false},
-    [PICKLE_BYTE_STORAGE] = {1, false},  [PICKLE_BOOL_STORAGE] = {1, false},
+    [PICKLE_FLOAT_STORAGE] = {4, FLOAT},      [PICKLE_DOUBLE_STORAGE] = {8, DOUBLE},
+    [PICKLE_HALF_STORAGE] = {2, SMALL_FLOAT}, [PICKLE_BFLOAT16_STORAGE] = {2, SMALL_FLOAT},
+    [PICKLE_LONG_STORAGE] = {8, INTEGER},     [PICKLE_INT_STORAGE] = {4, INTEGER},
+    [PICKLE_SHORT_STORAGE] = {2, INTEGER},    [PICKLE_CHAR_STORAGE] = {1, INTEGER},
+    [PICKLE_BYTE_STORAGE] = {1, INTEGER},     [PICKLE_BOOL_STORAGE] = {1, INTEGER},
 };
 
 /* Where a storage's bytes are. */
@@ -39,8 +39,6 @@ struct reader {
     struct err_info *err;
     struct storage *storages; /* TORCH_TENSORS_MAX */
     size_t n_storages;
-    /* the storage that each tensor uses, beside out->tensors */
-    size_t *storage_of;
 };
 
 /* The storage that a persistent id names, added when it is new. NULL: an error was set. */
@@ -66,58 +64,6 @@ static struct storage *storage_of(struct reader *r, const struct pickle_value *i
     return &r->storages[r->n_storages++];
 }
 
-static bool sizes(size_t *out, const struct pickle_value *v, int n)
-{
-    for (int i = 0; i < n; i++) {
-        if (v->items[i]->kind != PICKLE_INT || v->items[i]->number < 0) return false;
-        out[i] = (size_t)v->items[i]->number;
-    }
-    return true;
-}
-
-/* The view must lie inside numel elements, and have no more of its own (a stride of 0 repeats). */
-static enum err check_view(const struct torch_tensor *t, size_t numel, struct err_info *err)
-{
-    size_t last = t->offset, reach;
-    for (int i = 0; i < t->ndim && t->count; i++)
-        if (!mul_ok(&reach, t->dims[i] - 1, t->strides[i]) ||
-            __builtin_add_overflow(last, reach, &last))
-            return err_set(err, ERR_MODEL, "%s: the view overflows", t->name);
-    if (t->count && (last >= numel || t->count > numel))
-        return err_set(err, ERR_MODEL, "%s: the view leaves its storage: element %zu of %zu",
-                       t->name, last, numel);
-    return ERR_OK;
-}
-
-static enum err read_tensor(struct reader *r, struct torch_tensor *t, size_t *storage,
-                            const struct pickle_value *v, struct err_info *err)
-{
-    const struct pickle_value *dims = v->items[2], *strides = v->items[3];
-    if (v->items[0]->kind != PICKLE_STORAGE || v->items[1]->kind != PICKLE_INT ||
-        v->items[1]->number < 0 || dims->kind != PICKLE_TUPLE || strides->kind != PICKLE_TUPLE ||
-        dims->n != strides->n || dims->n > TORCH_MAX_DIMS)
-        return err_set(err, ERR_MODEL,
-                       "%s: a tensor of a storage, an offset, at most %d sizes and as many strides "
-                       "is expected",
-                       t->name, TORCH_MAX_DIMS);
-    t->ndim = (int)dims->n;
-    t->offset = (size_t)v->items[1]->number;
-    t->count = 1;
-    if (!sizes(t->dims, dims, t->ndim) || !sizes(t->strides, strides, t->ndim))
-        return err_set(err, ERR_MODEL, "%s: a size or stride is no number >= 0", t->name);
-    for (int i = 0; i < t->ndim; i++)
-        if (!mul_ok(&t->count, t->count, t->dims[i]))
-            return err_set(err, ERR_MODEL, "%s: its size overflows", t->name);
-    const struct storage *s = storage_of(r, v->items[0]);
-    if (!s) return ERR_MODEL;
-    if (STORAGES[s->type].other_float)
-        return err_set(err, ERR_MODEL, "%s: %s, float32 is expected", t->name,
-                       pickle_global_name((enum pickle_global)s->type));
-    t->is_float32 = s->type == PICKLE_FLOAT_STORAGE;
-    *storage = (size_t)(s - r->storages);
-    return check_view(t, s->numel, err);
-}
-
 /* A checkpoint often keeps the state dict under a key of its own. */
 static const struct pickle_value *state_dict(const struct pickle_value *v)
 {
@@ -127,10 +73,25 @@ static const struct pickle_value *state_dict(const struct pickle_value *v)
     return v;
 }
 
-static enum err read_tensors(struct torch_file *out, struct reader *r,
-                             const struct pickle_value *top, struct err_info *err)
+static enum err tensor_name(char name[VIEW_NAME_BYTES], const struct pickle_value *key, size_t i,
+                            struct err_info *err)
+{
+    if (key->kind != PICKLE_STRING || !key->text_len || key->text_len >= VIEW_NAME_BYTES)
+        return err_set(err, ERR_MODEL, "tensor %zu: its name is no string of 1 to %d bytes", i,
+                       VIEW_NAME_BYTES - 1);
+    memcpy(name, key->text, key->text_len);
+    name[key->text_len] = 0;
+    for (size_t c = 0; c < key->text_len; c++) /* it goes into messages */
+        if (name[c] < ' ' || name[c] > '~') name[c] = '?';
+    return ERR_OK;
+}
+
+/* *out: the tensors by name; r->storages: what they need, still without bytes. */
+static enum err find_storages(const struct pickle_value **out, struct reader *r,
+                              const struct pickle_value *top, struct err_info *err)
 {
     const struct pickle_value *dict = state_dict(top);
+    char name[VIEW_NAME_BYTES];
     enum err rc;
 
     if (dict->kind != PICKLE_DICT || dict->n < 2)
@@ -140,27 +101,70 @@ static enum err read_tensors(struct torch_file *out, struct reader *r,
     if (dict->n / 2 > TORCH_TENSORS_MAX)
         return err_set(err, ERR_MODEL, "%zu tensors, the limit is %d", dict->n / 2,
                        TORCH_TENSORS_MAX);
-    out->n = dict->n / 2;
-    out->tensors = items_alloc(r->arena, out->n, sizeof *out->tensors);
     r->storages = items_alloc(r->arena, TORCH_TENSORS_MAX, sizeof *r->storages);
-    r->storage_of = items_alloc(r->arena, out->n, sizeof *r->storage_of);
-    if (!out->tensors || !r->storages || !r->storage_of)
-        return err_set(err, ERR_NOMEM, "no memory for %zu tensors", out->n);
-    for (size_t i = 0; i < out->n; i++) {
-        const struct pickle_value *key = dict->items[2 * i], *value = dict->items[2 * i + 1];
-        struct torch_tensor *t = &out->tensors[i];
-        if (key->kind != PICKLE_STRING || !key->text_len || key->text_len >= sizeof t->name)
-            return err_set(err, ERR_MODEL, "tensor %zu: its name is no string of 1 to %d bytes", i,
-                           TORCH_NAME_BYTES - 1);
-        memcpy(t->name, key->text, key->text_len);
-        for (size_t c = 0; c < key->text_len; c++) /* it goes into messages */
-            if (t->name[c] < ' ' || t->name[c] > '~') t->name[c] = '?';
+    if (!r->storages) return err_set(err, ERR_NOMEM, "no memory for %zu tensors", dict->n / 2);
+    for (size_t i = 0; i < dict->n / 2; i++) {
+        const struct pickle_value *value = dict->items[2 * i + 1];
+        if ((rc = tensor_name(name, dict->items[2 * i], i, err))) return rc;
         if (value->kind != PICKLE_TENSOR)
-            return err_set(err, ERR_MODEL, "%s is no tensor; a state dict is expected", t->name);
-        for (size_t k = 0; k < i; k++)
-            if (strcmp(out->tensors[k].name, t->name) == 0)
-                return err_set(err, ERR_MODEL, "%s is there twice", t->name);
-        if ((rc = read_tensor(r, t, &r->storage_of[i], value, err))) return rc;
+            return err_set(err, ERR_MODEL, "%s is no tensor; a state dict is expected", name);
+        if (value->items[0]->kind != PICKLE_STORAGE)
+            return err_set(err, ERR_MODEL, "%s: a tensor without a storage", name);
+        if (!storage_of(r, value->items[0])) return ERR_MODEL;
+    }
+    *out = dict;
+    return ERR_OK;
+}
+
+static bool sizes(size_t out[VIEW_DIMS_MAX], const struct pickle_value *v)
+{
+    for (size_t i = 0; i < v->n; i++) {
+        if (v->items[i]->kind != PICKLE_INT || v->items[i]->number < 0) return false;
+        out[i] = (size_t)v->items[i]->number;
+    }
+    return true;
+}
+
+static enum err read_tensor(struct view *t, const struct storage *s, const char *name,
+                            const struct pickle_value *v, struct err_info *err)
+{
+    const struct pickle_value *offset = v->items[1], *dims = v->items[2], *strides = v->items[3];
+    size_t at[VIEW_DIMS_MAX], step[VIEW_DIMS_MAX];
+
+    if (offset->kind != PICKLE_INT || offset->number < 0 || dims->kind != PICKLE_TUPLE ||
+        strides->kind != PICKLE_TUPLE || dims->n != strides->n || dims->n > VIEW_DIMS_MAX)
+        return err_set(err, ERR_MODEL,
+                       "%s: a tensor of a storage, an offset, at most %d sizes and as many strides "
+                       "is expected",
+                       name, VIEW_DIMS_MAX);
+    if (!sizes(at, dims) || !sizes(step, strides))
+        return err_set(err, ERR_MODEL, "%s: a size or stride is no number >= 0", name);
+    return view_of_storage(t, name, STORAGES[s->type].values == DOUBLE ? VIEW_F64 : VIEW_F32,
+                           (int)dims->n, at, step, (size_t)offset->number, s->data, s->numel, err);
+}
+
+/* The storages have their bytes. */
+static enum err read_tensors(struct torch_file *out, struct reader *r,
+                             const struct pickle_value *dict, struct err_info *err)
+{
+    char name[VIEW_NAME_BYTES];
+    enum err rc;
+
+    out->n = 0;
+    out->tensors = items_alloc(r->arena, dict->n / 2, sizeof *out->tensors);
+    if (!out->tensors) return err_set(err, ERR_NOMEM, "no memory for %zu tensors", dict->n / 2);
+    for (size_t i = 0; i < dict->n / 2; i++) {
+        const struct pickle_value *value = dict->items[2 * i + 1];
+        const struct storage *s = storage_of(r, value->items[0]);
+        if (!s) return ERR_MODEL;
+        if (STORAGES[s->type].values == INTEGER) continue;
+        if ((rc = tensor_name(name, dict->items[2 * i], i, err))) return rc;
+        if (STORAGES[s->type].values == SMALL_FLOAT)
+            return err_set(err, ERR_MODEL, "%s: %s, float32 is expected", name,
+                           pickle_global_name((enum pickle_global)s->type));
+        if (torch_find(out, name)) return err_set(err, ERR_MODEL, "%s is there twice", name);
+        if ((rc = read_tensor(&out->tensors[out->n], s, name, value, err))) return rc;
+        out->n++;
     }
     return ERR_OK;
 }
@@ -174,12 +178,6 @@ static enum err check_bytes(const struct storage *s, uint64_t found, struct err_
                        (int)s->key_len, s->key, s->numel,
                        pickle_global_name((enum pickle_global)s->type), (unsigned long long)found);
     return ERR_OK;
-}
-
-static void bind(struct torch_file *out, const struct reader *r)
-{
-    for (size_t i = 0; i < out->n; i++)
-        out->tensors[i].storage = r->storages[r->storage_of[i]].data;
 }
 
 /* --- the legacy container: pickles of magic, version, system, object, list of keys; then the
@@ -226,6 +224,7 @@ static enum err legacy_storage(struct reader *r, const struct pickle_value *key,
 static enum err read_legacy(struct torch_file *out, struct reader *r, struct err_info *err)
 {
     struct pickle_value *magic, *version, *system, *object, *keys;
+    const struct pickle_value *dict;
     size_t at = 0;
     enum err rc;
 
@@ -241,7 +240,7 @@ static enum err read_legacy(struct torch_file *out, struct reader *r, struct err
         if (pickle_is(system->items[i], "little_endian") && !system->items[i + 1]->number)
             return err_set(err, ERR_MODEL, "written on a big-endian machine: not read");
     if ((rc = next_pickle(&object, r, &at, err))) return rc;
-    if ((rc = read_tensors(out, r, object, err))) return rc;
+    if ((rc = find_storages(&dict, r, object, err))) return rc;
     if ((rc = next_pickle(&keys, r, &at, err))) return rc;
     if (keys->kind != PICKLE_LIST || keys->n != r->n_storages)
         return err_set(err, ERR_MODEL, "a list of %zu storages is expected, found %zu",
@@ -250,8 +249,7 @@ static enum err read_legacy(struct torch_file *out, struct reader *r, struct err
         if ((rc = legacy_storage(r, keys->items[i], &at, err))) return rc;
     if (at != r->len)
         return err_set(err, ERR_MODEL, "%zu bytes after the last storage", r->len - at);
-    bind(out, r);
-    return ERR_OK;
+    return read_tensors(out, r, dict, err);
 }
 
 /* --- the zip container: NAME/data.pkl, NAME/data/KEY, perhaps NAME/byteorder --- */
@@ -281,6 +279,7 @@ static enum err read_zip(struct torch_file *out, struct reader *r, struct err_in
 {
     char name[KEY_BYTES + 512];
     struct pickle_value *object;
+    const struct pickle_value *dict;
     const struct zip_member *pkl, *m;
     struct zip z;
     size_t used;
@@ -296,7 +295,7 @@ static enum err read_zip(struct torch_file *out, struct reader *r, struct err_in
     if (m && (m->len < 6 || memcmp(m->data, "little", 6) != 0))
         return err_set(err, ERR_MODEL, "written on a big-endian machine: not read");
     if ((rc = pickle_read(&object, &used, pkl->data, pkl->len, r->arena, err))) return rc;
-    if ((rc = read_tensors(out, r, object, err))) return rc;
+    if ((rc = find_storages(&dict, r, object, err))) return rc;
     memcpy(name + prefix, "data/", 5);
     for (size_t i = 0; i < r->n_storages; i++) {
         struct storage *s = &r->storages[i];
@@ -308,8 +307,7 @@ static enum err read_zip(struct torch_file *out, struct reader *r, struct err_in
         if ((rc = check_bytes(s, m->len, err))) return rc;
         s->data = m->data;
     }
-    bind(out, r);
-    return ERR_OK;
+    return read_tensors(out, r, dict, err);
 }
 
 enum err torch_read(struct torch_file *out, const uint8_t *data, size_t len, struct arena *a,
@@ -320,25 +318,9 @@ enum err torch_read(struct torch_file *out, const uint8_t *data, size_t len, str
     return read_legacy(out, &r, err);
 }
 
-const struct torch_tensor *torch_find(const struct torch_file *f, const char *name)
+const struct view *torch_find(const struct torch_file *f, const char *name)
 {
     for (size_t i = 0; i < f->n; i++)
         if (strcmp(f->tensors[i].name, name) == 0) return &f->tensors[i];
     return NULL;
-}
-
-float *torch_values(const struct torch_tensor *t, struct arena *a)
-{
-    size_t at[TORCH_MAX_DIMS] = {0}, from = t->offset;
-    float *out = items_alloc(a, t->count, sizeof *out);
-    for (size_t i = 0; out && i < t->count; i++) {
-        memcpy(&out[i], t->storage + from * sizeof *out, sizeof *out);
-        for (int d = t->ndim - 1; d >= 0; d--) { /* the next index, last dimension fastest */
-            from += t->strides[d];
-            if (++at[d] < t->dims[d]) break;
-            from -= t->dims[d] * t->strides[d];
-            at[d] = 0;
-        }
-    }
-    return out;
 }

@@ -21,17 +21,29 @@ static bool pool_follows(int layer)
     return layer == 1 || layer == 3 || layer == 6 || layer == 9 || layer == 12;
 }
 
+static size_t kernel_side(int layer)
+{
+    return layer < VGG_FC6 ? KERNEL : layer == VGG_FC6 ? VGG_POOL5_SIDE : 1;
+}
+
+void vgg_unfold(struct view *w, int layer)
+{
+    const size_t side = kernel_side(layer);
+    if (w->ndim != 2 || !view_split(w, 1, side * side)) return;
+    (void)view_split(w, 2, side); /* divides, and there is room: so does side * side */
+}
+
 /* Widths are the file's own; what comes into a layer is what the one before gives. */
 static enum err check_layer(const struct vgg_net *net, int i, size_t *in, struct err_info *err)
 {
     const struct vgg_layer *l = &net->layer[i];
-    const size_t side = i < VGG_FC6 ? KERNEL : i == VGG_FC6 ? VGG_POOL5_SIDE : 1;
-    const size_t out = l->w.ndim ? l->w.dims[0] : 0, dims[4] = {out, *in, side, side};
+    const size_t side = kernel_side(i), out = l->w.ndim ? l->w.dims[0] : 0,
+                 dims[4] = {out, *in, side, side};
     enum err rc;
 
     if (!out || out > NN_MAX_CHANNELS)
-        return err_set(err, ERR_MODEL, "%s: %zu outputs, expected 1 to %d", l->w.name, out,
-                       NN_MAX_CHANNELS);
+        return err_set(err, ERR_MODEL, "%s: %s: %zu outputs, expected 1 to %d", vgg_layer_names[i],
+                       l->w.name, out, NN_MAX_CHANNELS);
     if ((rc = view_expect(&l->w, 4, dims, err))) {
         err_prefix(err, "%s", vgg_layer_names[i]);
         return rc;

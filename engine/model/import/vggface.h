@@ -26,6 +26,11 @@ struct vgg_net {
 /* "conv1_1" .. "fc8" */
 extern const char *const vgg_layer_names[VGG_LAYERS];
 
+/* Gives the weights of a layer their four axes where the file has fewer: rows [out][in * y * x], x
+ * fastest, or a dense layer's [out][in]. What does not divide stays as it is, for vggface_import to
+ * refuse. */
+void vgg_unfold(struct view *w, int layer);
+
 /* Checks every shape (ERR_MODEL by the file's own name of the tensor, expected and found), then
  * writes the model: outputs "embedding" (fc7 after ReLU; without dense layers the average of
  * pool5), and where they exist "fc7_linear" (before ReLU), "fc8", "pool5_average". */

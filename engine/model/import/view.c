@@ -15,12 +15,11 @@ static size_t element_bytes(enum view_type t)
     return t == VIEW_F64 ? sizeof(double) : sizeof(float);
 }
 
-enum err view_init(struct view *v, const char *name, enum view_type type, int ndim,
-                   const size_t *dims, const uint8_t *data, size_t len, struct err_info *err)
+/* Everything but where the values lie. */
+static enum err describe(struct view *v, const char *name, enum view_type type, int ndim,
+                         const size_t *dims, struct err_info *err)
 {
-    size_t bytes = element_bytes(type);
-
-    *v = (struct view){.data = data, .type = type, .ndim = ndim, .count = 1};
+    *v = (struct view){.type = type, .ndim = ndim, .count = 1};
     snprintf(v->name, sizeof v->name, "%s", name);
     for (char *c = v->name; *c; c++)
         if (*c < ' ' || *c > '~') *c = '?';
@@ -32,17 +31,52 @@ enum err view_init(struct view *v, const char *name, enum view_type type, int nd
         if (!mul_ok(&v->count, v->count, dims[i]))
             return err_set(err, ERR_MODEL, "%s: its size overflows", v->name);
     }
+    return ERR_OK;
+}
+
+enum err view_init(struct view *v, const char *name, enum view_type type, int ndim,
+                   const size_t *dims, const uint8_t *data, size_t len, struct err_info *err)
+{
+    size_t bytes = element_bytes(type);
+    enum err rc = describe(v, name, type, ndim, dims, err);
+
+    if (rc) return rc;
     if (!mul_ok(&bytes, bytes, v->count))
         return err_set(err, ERR_MODEL, "%s: its size overflows", v->name);
     if (bytes != len)
         return err_set(err, ERR_MODEL,
                        "%s: dims do not match the data: %zu bytes are expected, %zu found", v->name,
                        bytes, len);
+    v->data = data;
     size_t stride = 1;
     for (int i = ndim - 1; i >= 0; i--) {
         v->strides[i] = stride;
         stride *= dims[i];
     }
+    return ERR_OK;
+}
+
+enum err view_of_storage(struct view *v, const char *name, enum view_type type, int ndim,
+                         const size_t *dims, const size_t *strides, size_t offset,
+                         const uint8_t *storage, size_t n, struct err_info *err)
+{
+    size_t last = offset, reach;
+    enum err rc = describe(v, name, type, ndim, dims, err);
+
+    if (rc) return rc;
+    v->data = storage;
+    for (int i = 0; i < ndim; i++) v->strides[i] = strides[i];
+    if (!v->count) return ERR_OK;
+    for (int i = 0; i < ndim; i++)
+        if (!mul_ok(&reach, dims[i] - 1, strides[i]) || __builtin_add_overflow(last, reach, &last))
+            return err_set(err, ERR_MODEL,
+                           "%s: the view leaves its storage of %zu values: a size "
+                           "overflows",
+                           v->name, n);
+    if (last >= n || v->count > n)
+        return err_set(err, ERR_MODEL, "%s: the view leaves its storage: element %zu of %zu",
+                       v->name, last >= n ? last : v->count, n);
+    v->data = storage + offset * element_bytes(type);
     return ERR_OK;
 }
 

@@ -30,7 +30,13 @@ struct view {
 NODISCARD enum err view_init(struct view *v, const char *name, enum view_type type, int ndim,
                              const size_t *dims, const uint8_t *data, size_t len,
                              struct err_info *err);
-/* The same with the first axis fastest (Fortran, MATLAB). */
+/* A tensor whose first value is number offset of a storage of n values, with any strides (in
+ * values; 0 repeats). storage: n values of the type, all there; NULL where n is 0. ERR_MODEL: as
+ * above, or it leaves the storage, or repeats so much that it has more values than the storage. */
+NODISCARD enum err view_of_storage(struct view *v, const char *name, enum view_type type, int ndim,
+                                   const size_t *dims, const size_t *strides, size_t offset,
+                                   const uint8_t *storage, size_t n, struct err_info *err);
+/* What view_init made, but with the first axis fastest (Fortran, MATLAB). */
 void view_column_major(struct view *v);
 /* Axis i of the result is axis order[i] of v; a permutation of 0..ndim-1 (assert). */
 void view_permute(struct view *v, const int *order);
@@ -45,7 +51,8 @@ NODISCARD enum err view_expect(const struct view *v, int ndim, const size_t *dim
                                struct err_info *err);
 
 /* All values as float, row-major in v's order of axes; out has room for count. Never fails: every
- * element lies inside the data (view_init has seen to it, the other calls keep it). */
+ * element lies inside the data (whichever made the view has seen to it, the other calls keep it).
+ */
 void view_read(float *out, const struct view *v);
 
 #endif
