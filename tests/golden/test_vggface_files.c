@@ -1,6 +1,6 @@
-/* VGG-Face in every format: each file of ../shared/goldens/vggface-mini gives the weights of its truth,
- * bit for bit, and each malformed one is refused in words. T=REGEX of the environment variable
- * VISAVIS_FILES picks files by name. */
+/* VGG-Face in every format: each file of ../shared/goldens/vggface-mini gives the weights of its
+ * truth, bit for bit, and each malformed one is refused in words. T=REGEX of the environment
+ * variable VISAVIS_FILES picks files by name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,10 +24,9 @@
 
 enum { CONVS = 13, LAYERS = 16, PLANES = 3 };
 
-static const char *const LAYER[LAYERS] = {"conv1_1", "conv1_2", "conv2_1", "conv2_2",
-                                          "conv3_1", "conv3_2", "conv3_3", "conv4_1",
-                                          "conv4_2", "conv4_3", "conv5_1", "conv5_2",
-                                          "conv5_3", "fc6",     "fc7",     "fc8"};
+static const char *const LAYER[LAYERS] = {
+    "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv4_1",
+    "conv4_2", "conv4_3", "conv5_1", "conv5_2", "conv5_3", "fc6",     "fc7",     "fc8"};
 
 /* Planes of conv1_1 as the file has them. */
 enum order { RGB, BGR };
@@ -158,8 +157,9 @@ static void every_file_gives_the_truth(void **state)
     for (size_t i = 0; i < ARRAY_LEN(FILES); i++) {
         bool variant = strncmp(FILES[i].file, "variants/", 9) == 0;
         if (!picked(FILES[i].file)) continue;
-        failed += !imports(FILES[i].file, variant ? "variants/truth.safetensors" : "truth.safetensors",
-                           FILES[i].layers, FILES[i].order);
+        failed +=
+            !imports(FILES[i].file, variant ? "variants/truth.safetensors" : "truth.safetensors",
+                     FILES[i].layers, FILES[i].order);
     }
     assert_int_equal(failed, 0);
 }

@@ -35,6 +35,7 @@ static const struct format {
     {"\1\1\x81", 3, import_dlib, NULL}, /* 1, a negative size of 1 byte */
     {"\x89HDF\r\n\x1a\n", 8, NULL, "an HDF5 (Keras) file"},
     {"MATLAB 5", 8, NULL, "a MATLAB file"},
+    {"name: \"", 7, NULL, "a prototxt, Caffe's text without weights"},
     {"\x80", 1, NULL, "a Python pickle that torch did not write"},
 };
 
@@ -56,9 +57,11 @@ static enum err dispatch(struct import_job *job, struct err_info *err)
         if (f->import) return f->import(job, err);
         return err_set(err, ERR_MODEL, "%s: not a kind of file that can be imported", f->what);
     }
+    if (caffe_recognise(job->data, job->len)) return import_caffe(job, err);
     return err_set(
         err, ERR_MODEL,
-        "not a model file that is known: PyTorch's .pt and .pth and dlib's .dat are read");
+        "not a model file that is known: PyTorch's .pt and .pth, dlib's .dat and Caffe's "
+        ".caffemodel are read");
 }
 
 static enum err import_mapped(struct import_job *job, struct err_info *err)

@@ -21,6 +21,12 @@ static bool pool_follows(int layer)
     return layer == 1 || layer == 3 || layer == 6 || layer == 9 || layer == 12;
 }
 
+void vggface_dense(struct view *w, int layer)
+{
+    const size_t side = layer == VGG_FC6 ? VGG_POOL5_SIDE : 1;
+    if (w->ndim == 2 && view_split(w, 1, side * side)) (void)view_split(w, 2, side);
+}
+
 /* Widths are the file's own; what comes into a layer is what the one before gives. */
 static enum err check_layer(const struct vgg_net *net, int i, size_t *in, struct err_info *err)
 {

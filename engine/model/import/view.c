@@ -6,7 +6,9 @@
 
 #include "engine/base/mem.h"
 
-enum { BLOCK = 16 /* of the first axis, where it is the fastest in the file: a cache line of floats */ };
+enum {
+    BLOCK = 16 /* of the first axis, where it is the fastest in the file: a cache line of floats */
+};
 
 static size_t element_bytes(enum view_type t)
 {

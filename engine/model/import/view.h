@@ -1,7 +1,7 @@
 /* A tensor as a foreign file holds it: a view of bytes that lie in the mapped file (or, where a
- * format compresses them, in the import's arena), in the file's own layout. Importers only describe;
- * nothing is copied before view_read puts the values, in the order of axes that the graph wants,
- * where the model file wants them. */
+ * format compresses them, in the import's arena), in the file's own layout. Importers only
+ * describe; nothing is copied before view_read puts the values, in the order of axes that the graph
+ * wants, where the model file wants them. */
 #ifndef VISAVIS_ENGINE_MODEL_IMPORT_VIEW_H
 #define VISAVIS_ENGINE_MODEL_IMPORT_VIEW_H
 
