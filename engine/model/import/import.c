@@ -57,6 +57,7 @@ static enum err dispatch(struct import_job *job, struct err_info *err)
         if (f->import) return f->import(job, err);
         return err_set(err, ERR_MODEL, "%s: not a kind of file that can be imported", f->what);
     }
+    if (onnx_recognise(job->data, job->len)) return import_onnx(job, err);
     if (caffe_recognise(job->data, job->len)) return import_caffe(job, err);
     return err_set(
         err, ERR_MODEL,
