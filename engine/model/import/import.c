@@ -42,6 +42,7 @@ static const struct format {
     {"\x89HDF\r\n\x1a\n", 8, import_keras, NULL},
     {"MATLAB 5", 8, import_matconvnet, NULL},
     {"MATLAB 7.3", 10, NULL, "a MATLAB 7.3 file (save it with -v7)"},
+    {"name: \"", 7, NULL, "a prototxt, Caffe's text without weights"},
     {"\x80", 1, NULL, "a Python pickle that torch did not write"},
 };
 
@@ -63,10 +64,12 @@ static enum err dispatch(struct import_job *job, struct err_info *err)
         if (f->import) return f->import(job, err);
         return err_set(err, ERR_MODEL, "%s: not a kind of file that can be imported", f->what);
     }
+    if (onnx_recognise(job->data, job->len)) return import_onnx(job, err);
+    if (caffe_recognise(job->data, job->len)) return import_caffe(job, err);
     return err_set(
         err, ERR_MODEL,
         "not a model file that is known: PyTorch's .pt and .pth, Torch7's .t7, Keras's .h5, "
-        "MatConvNet's .mat and dlib's .dat are read");
+        "MatConvNet's .mat, Caffe's .caffemodel, ONNX's .onnx and dlib's .dat are read");
 }
 
 static enum err import_mapped(struct import_job *job, struct err_info *err)

@@ -41,5 +41,11 @@ NODISCARD enum err import_torch7(struct import_job *job, struct err_info *err);
 NODISCARD enum err import_dlib(struct import_job *job, struct err_info *err);
 NODISCARD enum err import_keras(struct import_job *job, struct err_info *err);
 NODISCARD enum err import_matconvnet(struct import_job *job, struct err_info *err);
+NODISCARD enum err import_caffe(struct import_job *job, struct err_info *err);
+NODISCARD enum err import_onnx(struct import_job *job, struct err_info *err);
+
+/* Protocol buffers have no magic: these look at the first fields. */
+bool caffe_recognise(const uint8_t *data, size_t len);
+bool onnx_recognise(const uint8_t *data, size_t len);
 
 #endif
