@@ -76,6 +76,7 @@ static enum err import_mapped(struct import_job *job, struct err_info *err)
 {
     const char *want = job->options.sha256;
     digest(job->sha256, job->data, job->len);
+    (void)madvise((void *)(uintptr_t)job->data, job->len, MADV_DONTNEED); /* read again as needed */
     if (want && strcasecmp(want, job->sha256) != 0)
         return err_set(err, ERR_MODEL, "its sha256 is %s, expected %.64s", job->sha256, want);
     return dispatch(job, err);

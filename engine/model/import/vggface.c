@@ -11,7 +11,7 @@ const char *const vgg_layer_names[VGG_LAYERS] = {
     "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv4_1",
     "conv4_2", "conv4_3", "conv5_1", "conv5_2", "conv5_3", "fc6",     "fc7",     "fc8"};
 
-enum { KERNEL = 3, PAGE_BYTES = 4096 };
+enum { KERNEL = 3, PAGE_BYTES = 4096, BLOCK_FLOATS = 8 << 20 };
 
 /* Means of the training set, R, G, B (facts/models.md section 2). */
 static const float MEAN[3] = {129.1863f, 104.7624f, 93.5940f};
@@ -136,19 +136,32 @@ static void settle_source(const struct import_job *job, const struct view *v)
         (void)madvise((void *)(uintptr_t)(job->data + from), to - from, MADV_DONTNEED);
 }
 
+/* A layer in blocks of outputs, so that neither side of fc6 (411 MB) is whole in memory where the
+ * file has the outputs one after the other. */
+static void fill_layer(const struct import_job *job, struct model_writer *w, const struct nn_op *op,
+                       int at, const struct vgg_layer *l)
+{
+    const size_t rows = l->w.dims[0], row = l->w.count / rows;
+    const size_t block = BLOCK_FLOATS / row ? BLOCK_FLOATS / row : 1;
+    for (size_t r = 0; r < rows; r += block) {
+        const size_t n = rows - r < block ? rows - r : block;
+        view_read_rows((float *)(uintptr_t)op->w + r * row, &l->w, r, n);
+        model_writer_settle(w, at);
+        if (l->w.strides[0] == row) settle_source(job, &l->w);
+    }
+    view_read((float *)(uintptr_t)op->b, &l->b);
+    model_writer_settle(w, at);
+    settle_source(job, &l->w);
+}
+
 static void fill(const struct import_job *job, struct model_writer *w, struct nn_graph *g,
                  const int op_of[VGG_LAYERS], const struct vgg_net *net)
 {
     size_t done = 0, total = 0;
     for (int i = 0; i < net->n; i++) total += net->layer[i].w.count;
     for (int i = 0; i < net->n; i++) {
-        const struct vgg_layer *l = &net->layer[i];
-        const struct nn_op *op = &g->ops[op_of[i]];
-        view_read((float *)(uintptr_t)op->w, &l->w);
-        view_read((float *)(uintptr_t)op->b, &l->b);
-        model_writer_settle(w, op_of[i]);
-        settle_source(job, &l->w);
-        done += l->w.count;
+        fill_layer(job, w, &g->ops[op_of[i]], op_of[i], &net->layer[i]);
+        done += net->layer[i].w.count;
         import__progress(job, done, total);
     }
 }

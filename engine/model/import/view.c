@@ -161,6 +161,18 @@ static bool row_major(const struct view *v)
     return true;
 }
 
+void view_read_rows(float *out, const struct view *v, size_t first, size_t n)
+{
+    struct view part = *v;
+    const size_t each = v->type == VIEW_F64 ? sizeof(double) : sizeof(float);
+    assert(v->ndim >= 1 && first <= v->dims[0] && n <= v->dims[0] - first);
+    if (!n) return;
+    part.data += first * v->strides[0] * each;
+    part.count = v->count / v->dims[0] * n;
+    part.dims[0] = n;
+    view_read(out, &part);
+}
+
 void view_read(float *out, const struct view *v)
 {
     if (!v->count) return;

@@ -54,5 +54,7 @@ NODISCARD enum err view_expect(const struct view *v, int ndim, const size_t *dim
  * element lies inside the data (whichever made the view has seen to it, the other calls keep it).
  */
 void view_read(float *out, const struct view *v);
+/* The same for n entries of the first axis from `first` on; ndim >= 1. */
+void view_read_rows(float *out, const struct view *v, size_t first, size_t n);
 
 #endif
