@@ -1,5 +1,6 @@
-/* VGG-Face's numbers: the mini network, imported, on every backend, with every preprocessing, against
- * the float64 outputs of ../shared/goldens/vggface-mini/golden.json: descriptors and each layer. */
+/* VGG-Face's numbers: the mini network, imported, on every backend, with every preprocessing,
+ * against the float64 outputs of ../shared/goldens/vggface-mini/golden.json: descriptors and each
+ * layer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -189,8 +190,8 @@ static void layers(void **state)
     assert_true(g->n_ops <= OPS_MAX);
     assert_int_equal(nn_graph_shapes(g, SIDE, SIDE, shapes, &err), ERR_OK);
     for (int o = 0; o < g->n_ops; o++)
-        taps[o] = calloc((size_t)shapes[o].c * (size_t)shapes[o].h * (size_t)shapes[o].w,
-                         sizeof(float));
+        taps[o] =
+            calloc((size_t)shapes[o].c * (size_t)shapes[o].h * (size_t)shapes[o].w, sizeof(float));
     json_array_foreach(json_object_get(golden, "layers"), i, set)
     {
         const char *feed = json_string_value(json_object_get(set, "feed"));
@@ -199,15 +200,15 @@ static void layers(void **state)
         struct nn_plan *plan;
         if (strcmp(feed, "base_bgr") == 0) continue; /* planes exchanged: the descriptors have it */
         picture(rgb, json_string_value(json_object_get(set, "input")));
-        assert_int_equal(model_preset(&input, strcmp(feed, "mean_rgb") ? "deepface-base" : "matconvnet",
-                                      &err),
-                         ERR_OK);
+        assert_int_equal(
+            model_preset(&input, strcmp(feed, "mean_rgb") ? "deepface-base" : "matconvnet", &err),
+            ERR_OK);
         embed_input(in, rgb, &input, false);
         assert_int_equal(nn_net_new(&net, g, NN_FAST, NN_F32, &err), ERR_OK);
         assert_int_equal(nn_plan_new(&plan, net, 1, SIDE, SIDE, &err), ERR_OK);
         assert_int_equal(nn_plan_forward_tapped(plan, in, outs, taps, &err), ERR_OK);
-        json_array_foreach(json_object_get(set, "layers"), k, layer)
-            failed += compare_layer(layer, g, taps, shapes);
+        json_array_foreach(json_object_get(set, "layers"), k, layer) failed +=
+            compare_layer(layer, g, taps, shapes);
         nn_plan_free(plan);
         nn_net_free(net);
     }
