@@ -472,6 +472,70 @@ static void yunet(void **state)
     buf_release(&text);
 }
 
+/* "CONV x,c.weight,c.bias > c" and its initializers, all values the index in steps of 0.01. */
+static void add_layer(struct buf *t, const char *op, const char *from, const char *to,
+                      const char *dims, int count)
+{
+    assert_int_equal(buf_printf(t, NULL, "f %s.weight %s =", to, dims), ERR_OK);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(buf_printf(t, NULL, " %.2f", i / 100.0), ERR_OK);
+    assert_int_equal(
+        buf_printf(t, NULL, "\nf %s.bias 1 = 0\n%s %s,%s.weight,%s.bias > %s%s\nRelu %s > r%s\n",
+                   to, op, from, to, to, to, strcmp(op, "Conv") ? " transB=1" : " pads=1,1,1,1", to,
+                   to),
+        ERR_OK);
+}
+
+/* 13 convolutions of 1 channel, but the last, of 2; a dense layer behind a transpose, as Keras
+ * counts; fc7. */
+static void vgg(void **state)
+{
+    (void)state;
+    struct err_info err = ERR_INFO_INIT;
+    struct buf t = BUF_INIT(1 << 16);
+    struct model *m;
+    char name[64], from[64] = "q", to[64];
+    assert_int_equal(buf_puts(&t,
+                              "in x N,224,224,3\nout rfc7\nf a 3 = 10 20 30\nf b 1 = 0.5\n"
+                              "Sub x,a > p0\nMul p0,b > p1\nTranspose p1 > q perm=0,3,1,2\n",
+                              &err),
+                     ERR_OK);
+    for (int i = 0; i < 12; i++) {
+        snprintf(to, sizeof to, "l%d", i);
+        add_layer(&t, "Conv", from, to, i ? "1,1,3,3" : "1,3,3,3", i ? 9 : 27);
+        snprintf(from, sizeof from, "rl%d", i);
+        if (i != 1 && i != 3 && i != 6 && i != 9) continue;
+        assert_int_equal(
+            buf_printf(&t, &err, "MaxPool %s > p_%s kernel_shape=2,2 strides=2,2\n", from, to),
+            ERR_OK);
+        snprintf(from, sizeof from, "p_l%d", i);
+    }
+    assert_int_equal(buf_printf(&t, &err,
+                                "f k.weight 2,1,3,3 = 1 2 3 4 5 6 7 8 9 1 2 3 4 5 6 7 8 9\n"
+                                "f k.bias 2 = 0 0\nConv %s,k.weight,k.bias > k pads=1,1,1,1\n"
+                                "Relu k > kr\nMaxPool kr > kp kernel_shape=2,2 strides=2,2\n"
+                                "Transpose kp > kt perm=0,2,3,1\nFlatten kt > kf\n",
+                                from),
+                     ERR_OK);
+    add_layer(&t, "Gemm", "kf", "fc6", "1,98", 98);
+    add_layer(&t, "Gemm", "rfc6", "fc7", "1,1", 1);
+    if (import_text(name, (const char *)t.data, true, &err) || model_open(&m, folder, name, &err))
+        fail_msg("%s", err.message);
+    assert_string_equal(name, "vgg-face");
+    assert_true(m->input.mean[0] == 10 && m->input.mean[2] == 30 && m->input.scale[1] == 0.5f);
+    assert_true(nn_graph_output(&m->graph, "fc8") < 0 &&
+                nn_graph_output(&m->graph, "embedding") == 0);
+    const float *w = NULL;
+    for (int i = 0; i < m->graph.n_ops; i++)
+        if (strcmp(m->graph.ops[i].name, "fc6") == 0) w = m->graph.ops[i].w;
+    assert_non_null(w);
+    for (int c = 0; c < 2; c++)
+        for (int yx = 0; yx < 49; yx++)
+            assert_true(fabsf(w[c * 49 + yx] - (float)(2 * yx + c) / 100) < 1e-6f);
+    model_close(m);
+    buf_release(&t);
+}
+
 static void cut_and_flipped(void **state)
 {
     (void)state;
@@ -505,9 +569,15 @@ int main(void)
 {
 #define WITH_FOLDER(f) cmocka_unit_test_setup_teardown(f, folder_new, folder_delete)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layers),   cmocka_unit_test(arithmetic),      cmocka_unit_test(shapes),
-        cmocka_unit_test(refusals), cmocka_unit_test(names),           WITH_FOLDER(embedder),
-        WITH_FOLDER(yunet),         cmocka_unit_test(cut_and_flipped),
+        cmocka_unit_test(layers),
+        cmocka_unit_test(arithmetic),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(names),
+        WITH_FOLDER(embedder),
+        WITH_FOLDER(yunet),
+        WITH_FOLDER(vgg),
+        cmocka_unit_test(cut_and_flipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 #include "engine/model/import/onnx_graph.h"
 #include "engine/model/import/onnx_vgg.h"
 
-enum { ARENA_BYTES = 64 << 20, CHIP_SIDE = 112 };
+enum { ARENA_BYTES = 16 << 20, CHIP_SIDE = 112 };
 
 /* What is known of a file by its digest. */
 static const struct known {
@@ -158,7 +158,7 @@ static enum err import_graph(struct import_job *job, struct onnx_builder *b)
 
 enum err import_onnx(struct import_job *job, struct err_info *err)
 {
-    struct arena a = {.max = ARENA_BYTES + 2 * job->len};
+    struct arena a = {.max = ARENA_BYTES + job->len};
     struct nn_graph g = {0};
     struct onnx_model m;
     struct onnx_builder b = {.m = &m, .g = &g, .a = &a, .err = err};
