@@ -60,7 +60,7 @@ static size_t run(const struct made *m, const float *in, float out[VALUES_MAX])
 {
     struct err_info err = ERR_INFO_INIT;
     struct nn_net *net;
-    struct nn_plan *plan;
+    struct nn_plan *plan = NULL;
     float *outs[NN_MAX_OUTPUTS] = {out};
     if (nn_net_new(&net, &m->graph, NN_REF, NN_F32, &err) ||
         nn_plan_new(&plan, net, 1, m->graph.in_h, m->graph.in_w, &err))
@@ -418,7 +418,7 @@ static void embedder(void **state)
 {
     (void)state;
     struct err_info err = ERR_INFO_INIT;
-    struct model *m;
+    struct model *m = NULL;
     char name[64];
     static const char PLAIN[] = CHIP "Conv x,w > c\nGlobalAveragePool c > g\nFlatten g > v",
                       INSIDE[] = CHIP "f a - = 127.5\nf b - = 0.0078125\nSub x,a > p\nMul p,b > q\n"
@@ -446,7 +446,7 @@ static void yunet(void **state)
 {
     (void)state;
     struct err_info err = ERR_INFO_INIT;
-    struct model *m;
+    struct model *m = NULL;
     struct buf text = BUF_INIT(1 << 16);
     char name[64];
     static const char *const HEADS[] = {"cls", "obj", "bbox", "kps"};
@@ -493,7 +493,7 @@ static void vgg(void **state)
     (void)state;
     struct err_info err = ERR_INFO_INIT;
     struct buf t = BUF_INIT(1 << 16);
-    struct model *m;
+    struct model *m = NULL;
     char name[64], from[64] = "q", to[64];
     assert_int_equal(buf_puts(&t,
                               "in x N,224,224,3\nout rfc7\nf a 3 = 10 20 30\nf b 1 = 0.5\n"
