@@ -51,8 +51,8 @@ static enum err open_one(struct embedder **out, const struct engine *e, const ch
     return ERR_OK;
 }
 
-/* The lock is held. Takes loaded models out of the table until `more` bytes fit, into gone[]; returns
- * how many. */
+/* The lock is held. Takes loaded models out of the table until `more` bytes fit, into gone[];
+ * returns how many. */
 static int make_room(struct engine *e, size_t more, struct embedder **gone)
 {
     int n = 0;
@@ -100,10 +100,9 @@ static enum err load(struct engine *e, size_t i, const struct engine_options *ow
         pthread_mutex_lock(&e->lock);
         const int n = make_room(e, m->bytes, gone);
         if (e->model_memory && !own && e->loaded_bytes + m->bytes > e->model_memory)
-            rc = err_set(err, ERR_BUSY,
-                         "model %.64s takes %zu MB, %zu of the %zu MB for models are in use",
-                         e->infos[i].name, m->bytes / MB, e->loaded_bytes / MB,
-                         e->model_memory / MB);
+            rc = err_set(
+                err, ERR_BUSY, "model %.64s takes %zu MB, %zu of the %zu MB for models are in use",
+                e->infos[i].name, m->bytes / MB, e->loaded_bytes / MB, e->model_memory / MB);
         else
             rc = put(e, i, m, err);
         pthread_mutex_unlock(&e->lock);
