@@ -134,11 +134,14 @@ static const uint8_t *keep(struct mat5_reader *r, size_t n)
         r->at += n;
         return p;
     }
-    uint8_t *p = items_alloc(r->arena, n, 1);
+    const bool fits = n <= r->arena->max - r->arena->used;
+    uint8_t *p = fits ? items_alloc(r->arena, n, 1) : NULL;
     if (p)
         inflate_into(r, p, n);
-    else
+    else if (!fits)
         mat5_fail(r, "%zu bytes inflated: more than a file of %zu bytes may hold", n, r->len);
+    else
+        r->rc = err_set(r->err, ERR_NOMEM, "no memory for %zu bytes inflated", n);
     return p;
 }
 
