@@ -1,11 +1,13 @@
 /* Tags, array headers and the two ways to the bytes behind them: straight from the file, or through
  * inflate. Every length is compared with what is left around it before anything is believed. */
 #include "engine/model/import/mat5.h"
+#include "engine/model/import/items.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+enum { DROP_BYTES = 8 << 20, STEP_BYTES = 4 << 20 };
 enum {
     HEADER_BYTES = 128,
     HEADER_VERSION_AT = 124, /* uint16 0x0100, then 'MI' as a uint16 of the writer's byte order */
@@ -88,14 +90,23 @@ static void begin_inflate(struct mat5_reader *r, const uint8_t *data, uint32_t l
     if (ok != Z_OK && !r->rc) r->rc = err_set(r->err, ERR_NOMEM, "no memory for zlib");
 }
 
-static void inflate_into(struct mat5_reader *r, void *out, size_t n)
+/* What was inflated need not stay in memory beside what came out of it. */
+static void drop_inflated(struct mat5_reader *r)
+{
+    const size_t used = (size_t)(r->z.next_in - r->data);
+    if (!r->mapped || used < r->dropped + DROP_BYTES) return;
+    pages_drop(r->data + r->dropped, used - r->dropped);
+    r->dropped = used;
+}
+
+static bool inflate_some(struct mat5_reader *r, void *out, size_t n)
 {
     r->z.next_out = out;
-    r->z.avail_out = (uInt)n; /* n: of an element, 32 bits */
+    r->z.avail_out = (uInt)n;
     while (r->z.avail_out) {
         int z = inflate(&r->z, Z_SYNC_FLUSH);
         if (z == Z_OK) continue;
-        if (z == Z_STREAM_END && !r->z.avail_out) return;
+        if (z == Z_STREAM_END && !r->z.avail_out) return true;
         if (z == Z_MEM_ERROR && !r->rc)
             r->rc = err_set(r->err, ERR_NOMEM, "no memory for zlib");
         else if (z == Z_STREAM_END || z == Z_BUF_ERROR)
@@ -103,7 +114,17 @@ static void inflate_into(struct mat5_reader *r, void *out, size_t n)
                       (unsigned)r->z.avail_out);
         else
             mat5_fail(r, "zlib: %s", r->z.msg ? r->z.msg : "damaged data");
-        return;
+        return false;
+    }
+    return true;
+}
+
+/* In steps, so that a large array and the bytes that it came from are not in memory together. */
+static void inflate_into(struct mat5_reader *r, uint8_t *out, size_t n)
+{
+    for (size_t at = 0; at < n; at += STEP_BYTES) {
+        drop_inflated(r);
+        if (!inflate_some(r, out + at, n - at < STEP_BYTES ? n - at : STEP_BYTES)) return;
     }
 }
 

@@ -25,6 +25,8 @@ enum mat5_class { MAT5_CELL = 1, MAT5_STRUCT = 2, MAT5_CHAR = 4, MAT5_SINGLE = 7
 struct mat5_reader {
     const uint8_t *data;
     size_t len, at, next; /* bytes of the file; next: where the next variable begins */
+    size_t dropped;       /* bytes of the file whose pages were given back */
+    bool mapped; /* they may be: data is a file's mapping (set by the caller after mat5_begin) */
     struct arena *arena;
     bool packed;  /* the variable that is being read is compressed, z is at its next byte */
     bool z_ready; /* z has its memory (the arena's, so that nobody need end it) */

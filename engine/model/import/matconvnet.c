@@ -176,6 +176,7 @@ enum err import_matconvnet(struct import_job *job, struct err_info *err)
     struct vgg_net net = {.bgr = false}; /* MatConvNet's images are R, G, B */
 
     mat5_begin(&r, job->data, job->len, &a, err);
+    r.mapped = job->mapped;
     enum err rc = r.rc ? r.rc : read_file(&net, &r, err);
     if (!rc) rc = vggface_import(job, &net, err);
     arena_release(&a);

@@ -2,16 +2,16 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "engine/base/mem.h"
 #include "engine/model/import/import_internal.h"
+#include "engine/model/import/items.h"
 
 const char *const vgg_layer_names[VGG_LAYERS] = {
     "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv4_1",
     "conv4_2", "conv4_3", "conv5_1", "conv5_2", "conv5_3", "fc6",     "fc7",     "fc8"};
 
-enum { KERNEL = 3, PAGE_BYTES = 4096, BLOCK_FLOATS = 8 << 20 };
+enum { KERNEL = 3, BLOCK_FLOATS = 8 << 20 };
 
 /* Means of the training set, R, G, B (facts/models.md section 2). */
 static const float MEAN[3] = {129.1863f, 104.7624f, 93.5940f};
@@ -124,16 +124,17 @@ static enum err build(struct nn_graph *g, int op_of[VGG_LAYERS], const struct vg
     return ERR_OK;
 }
 
-/* The file's pages behind a tensor that has been read need not stay in memory. */
+static bool in_file(const struct import_job *job, const struct view *v)
+{
+    return v->data >= job->data && v->data < job->data + job->len;
+}
+
+/* What a tensor that has been read takes need not stay in memory. In the arena, where a format had
+ * to unpack it, it is gone then. */
 static void settle_source(const struct import_job *job, const struct view *v)
 {
     const size_t bytes = v->count * (v->type == VIEW_F64 ? sizeof(double) : sizeof(float));
-    if (v->data < job->data || v->data + bytes > job->data + job->len) return; /* in the arena */
-    size_t from = (size_t)(v->data - job->data), to = from + bytes;
-    from = (from + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-    to = to / PAGE_BYTES * PAGE_BYTES;
-    if (job->mapped && from < to)
-        (void)madvise((void *)(uintptr_t)(job->data + from), to - from, MADV_DONTNEED);
+    if (job->mapped || !in_file(job, v)) pages_drop(v->data, bytes);
 }
 
 /* A layer in blocks of outputs, so that neither side of fc6 (411 MB) is whole in memory where the
@@ -147,7 +148,7 @@ static void fill_layer(const struct import_job *job, struct model_writer *w, con
         const size_t n = rows - r < block ? rows - r : block;
         view_read_rows((float *)(uintptr_t)op->w + r * row, &l->w, r, n);
         model_writer_settle(w, at);
-        if (l->w.strides[0] == row) settle_source(job, &l->w);
+        if (in_file(job, &l->w) && l->w.strides[0] == row) settle_source(job, &l->w);
     }
     view_read((float *)(uintptr_t)op->b, &l->b);
     model_writer_settle(w, at);
