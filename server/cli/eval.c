@@ -37,6 +37,8 @@ static const char help[] =
     "  --save             write the calibration into the model's file\n"
     "  --source NAME      what the calibration is called (default: from the file's or folder's "
     "name)\n"
+    "  --presets A,B,..   once with each preset (see --preset): a line each, and a table at the "
+    "end\n"
     "  --face F           which face of a picture: main, largest or single (default "
     "main)\n" CLI_ENGINE_HELP;
 
@@ -52,6 +54,7 @@ enum {
     OPT_SAVE,
     OPT_SOURCE,
     OPT_FACE,
+    OPT_PRESETS,
     OPT_HELP
 };
 static const struct option long_options[] = {{"pairs", required_argument, NULL, OPT_PAIRS},
@@ -65,12 +68,13 @@ static const struct option long_options[] = {{"pairs", required_argument, NULL, 
                                              {"save", no_argument, NULL, OPT_SAVE},
                                              {"source", required_argument, NULL, OPT_SOURCE},
                                              {"face", required_argument, NULL, OPT_FACE},
+                                             {"presets", required_argument, NULL, OPT_PRESETS},
                                              {"help", no_argument, NULL, OPT_HELP},
                                              CLI_ENGINE_OPTIONS,
                                              {0}};
 
 struct eval {
-    const char *pairs_file, *tune_file, *images_dir, *all_dir, *exclude_file, *out_dir;
+    const char *pairs_file, *tune_file, *images_dir, *all_dir, *exclude_file, *out_dir, *presets;
     int nearest;
     bool split_half, save;
     enum face_select face;
@@ -140,6 +144,9 @@ static bool take_option(struct eval *v, int opt)
     case OPT_SOURCE:
         snprintf(v->source, sizeof v->source, "%s", optarg);
         return true;
+    case OPT_PRESETS:
+        v->presets = optarg;
+        return true;
     case OPT_FACE:
         return cli_face(&v->face, optarg);
     default:
@@ -159,9 +166,10 @@ static bool check_options(struct eval *v)
     if (v->pairs_file && (v->exclude_file || v->nearest || v->split_half))
         return cli_fail("--exclude, --nearest and --split-half belong to --all-pairs"), false;
     if (v->face == FACE_ALL) return cli_fail("--face all leaves no face to compare"), false;
-    if (v->save && v->engine_options.options.average)
+    if (v->save && (v->engine_options.options.average || v->engine_options.options.preset))
         return cli_fail(
-                   "--save with --average would calibrate what the model does not do by itself"),
+                   "--save with --average, --preset or --presets would calibrate what the model "
+                   "does not do by itself"),
                false;
     if (!*v->source) {
         const char *name = base_name(from);
@@ -182,6 +190,8 @@ static bool check_options(struct eval *v)
         add_to_command(v, "model", v->engine_options.options.embedder);
     if (v->engine_options.options.average)
         add_to_command(v, "average", v->engine_options.options.average);
+    if (v->engine_options.options.preset)
+        add_to_command(v, "preset", v->engine_options.options.preset);
     if (v->engine_options.options.precision)
         add_to_command(v, "precision", v->engine_options.options.precision);
     return true;
@@ -237,13 +247,13 @@ static json_t *common(const struct eval *v, size_t pairs, size_t genuine, double
 {
     const struct model_info *m = engine_embedder(v->engine);
 
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:s, s:s, s:s?, s:s?, s:s}", "pairs",
-                     (json_int_t)pairs, "genuine_pairs", (json_int_t)genuine, "impostor_pairs",
-                     (json_int_t)impostor, "images", (json_int_t)v->set.names.n, "people",
-                     (json_int_t)v->set.people.n, "eer", roc_eer(roc), "tar_at_fmr",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:s, s:s, s:s?, s:s?, s:s*, s:s}",
+                     "pairs", (json_int_t)pairs, "genuine_pairs", (json_int_t)genuine,
+                     "impostor_pairs", (json_int_t)impostor, "images", (json_int_t)v->set.names.n,
+                     "people", (json_int_t)v->set.people.n, "eer", roc_eer(roc), "tar_at_fmr",
                      eval_tar_json(roc, decades), "model", m->name, "recipe",
                      engine_embedder(v->engine)->recipe, "precision", m->precision, "average",
-                     m->average, "command", v->command);
+                     m->average, "preset", v->engine_options.options.preset, "command", v->command);
 }
 
 static json_t *lost_names(const struct eval_set *set)
@@ -422,10 +432,66 @@ static void release(struct eval *v)
     free(v);
 }
 
+/* Checks, runs, prints; *answer (where not NULL): what was printed, a new reference. */
+static int evaluate(struct eval *v, json_t **answer)
+{
+    struct err_info err = ERR_INFO_INIT;
+    if (!check_options(v)) return CLI_ERROR;
+    if (run(v, &err)) return cli_fail_err(&err);
+    if (answer) *answer = json_incref(v->answer);
+    cli_print(json_incref(v->answer));
+    return CLI_OK;
+}
+
+static void print_row(const char *preset, const json_t *a)
+{
+    const json_t *tar = json_object_get(json_object_get(json_object_get(a, "tar_at_fmr"), "0.001"),
+                                        "tar"),
+                 *accuracy = json_object_get(a, "accuracy");
+    fprintf(stderr, "%-40s", preset);
+    if (accuracy)
+        fprintf(stderr, " %9.2f", 100 * json_number_value(accuracy));
+    else
+        fprintf(stderr, " %9s", "-");
+    fprintf(stderr, " %7.2f %12.2f %6zu\n", 100 * json_number_value(json_object_get(a, "eer")),
+            100 * json_number_value(tar), json_array_size(json_object_get(a, "lost_images")));
+}
+
+/* Everything once for each preset, with the options of v; each report goes into a folder of its
+ * own. */
+static int evaluate_presets(const struct eval *v)
+{
+    json_auto_t *rows = json_object();
+    char *list AUTO_FREE = strdup(v->presets), *rest = list;
+    const char *preset;
+    json_t *row;
+    int code = CLI_OK;
+
+    if (!list || !rows) return cli_fail("out of memory");
+    if (v->engine_options.options.preset) return cli_fail("give either --preset or --presets");
+    while (code == CLI_OK && (preset = strsep(&rest, ","))) {
+        struct eval *one = malloc(sizeof *one);
+        char *out AUTO_FREE = NULL;
+        json_t *answer = NULL;
+        if (!one) return cli_fail("out of memory");
+        *one = *v;
+        one->presets = NULL;
+        one->engine_options.options.preset = preset;
+        if (v->out_dir && asprintf(&out, "%s/%s", v->out_dir, preset) >= 0) one->out_dir = out;
+        code = evaluate(one, &answer);
+        if (answer) json_object_set_new(rows, preset, answer);
+        release(one);
+    }
+    if (code != CLI_OK) return code;
+    fprintf(stderr, "%-40s %9s %7s %12s %6s\n", "preset", "accuracy", "EER %", "TAR at 1e-3",
+            "lost");
+    json_object_foreach(rows, preset, row) print_row(preset, row);
+    return CLI_OK;
+}
+
 int cli_eval(int argc, char **argv)
 {
     struct eval *v = calloc(1, sizeof *v);
-    struct err_info err = ERR_INFO_INIT;
     int opt, code = CLI_OK;
 
     if (!v) return cli_fail("out of memory");
@@ -439,13 +505,7 @@ int cli_eval(int argc, char **argv)
         if (!take_option(v, opt)) code = CLI_ERROR;
     }
     if (code == CLI_OK && optind < argc) code = cli_fail("\"%s\" is not understood", argv[optind]);
-    if (code == CLI_OK && !check_options(v)) code = CLI_ERROR;
-    if (code == CLI_OK) {
-        if (run(v, &err))
-            code = cli_fail_err(&err);
-        else
-            cli_print(json_incref(v->answer));
-    }
+    if (code == CLI_OK) code = v->presets ? evaluate_presets(v) : evaluate(v, NULL);
     release(v);
     return code;
 }
