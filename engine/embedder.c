@@ -48,6 +48,10 @@ static enum err find_output(struct embedder *e, struct err_info *err)
     if ((rc = nn_graph_shapes(g, e->input.h, e->input.w, shapes, err))) return rc;
     struct nn_shape s = shapes[g->outputs[e->output].op];
     e->dim = s.c * s.h * s.w;
+    e->classifier = nn_graph_output(g, "fc8");
+    if (e->classifier < 0) return ERR_OK;
+    s = shapes[g->outputs[e->classifier].op];
+    e->n_classes = s.c * s.h * s.w;
     return ERR_OK;
 }
 
@@ -241,27 +245,64 @@ enum err embedder_rows_precropped(float *rows, int *crops, const struct embedder
 
 /* --- the network --- */
 
-enum err embedder_run(float **out, int n, int crops, const float *rows, const struct embedder *e,
-                      struct lanes *lanes, struct err_info *err)
+/* Floats that run() leaves for a face, all its crops: [crops][size]. */
+static const float *crops_of(const float *raw, int face, int crops, size_t size)
 {
-    const size_t dim = (size_t)e->dim;
-    AUTO_FREE float *raw = mem_aligned((size_t)n * (size_t)crops * dim, sizeof *raw);
-    float *outs[NN_MAX_OUTPUTS] = {NULL};
+    return raw + (size_t)face * (size_t)crops * size;
+}
+
+static enum err sum_crops(float **out, const float *raw, int crops, size_t dim,
+                          struct err_info *err)
+{
+    float *sum = *out = calloc(dim, sizeof *sum);
+    if (!sum) return err_set(err, ERR_NOMEM, "no memory for an embedding");
+    for (int c = 0; c < crops; c++, raw += dim)
+        for (size_t k = 0; k < dim; k++) sum[k] += raw[k];
+    if (match_normalize(sum, (int)dim)) return ERR_OK;
+    return err_set(err, ERR_INTERNAL, "the embedding is zero or not finite");
+}
+
+/* The mean of the crops' softmax, in double. */
+static enum err mean_softmax(float **out, const float *raw, int crops, size_t n,
+                             struct err_info *err)
+{
+    float *mean = *out = calloc(n, sizeof *mean);
+    if (!mean) return err_set(err, ERR_NOMEM, "no memory for %zu classes", n);
+    for (int c = 0; c < crops; c++, raw += n) {
+        double most = -INFINITY, sum = 0;
+        for (size_t k = 0; k < n; k++) most = fmax(most, (double)raw[k]);
+        for (size_t k = 0; k < n; k++) sum += exp((double)raw[k] - most);
+        if (!(sum >= 1 && isfinite(sum)))
+            return err_set(err, ERR_INTERNAL, "the classes' values are not finite");
+        for (size_t k = 0; k < n; k++) mean[k] += (float)(exp((double)raw[k] - most) / sum / crops);
+    }
+    return ERR_OK;
+}
+
+enum err embedder_run(struct embedder_result *out, int n, int crops, const float *rows,
+                      bool embedding, bool classes, const struct embedder *e, struct lanes *lanes,
+                      struct err_info *err)
+{
+    const size_t dim = (size_t)e->dim, n_classes = (size_t)e->n_classes,
+                 all = (size_t)n * (size_t)crops;
+    AUTO_FREE float *raw = mem_aligned(all * (dim + n_classes), sizeof *raw);
+    float *outs[NN_MAX_OUTPUTS] = {NULL}, *scores;
     enum err rc;
 
-    if (!raw) return err_set(err, ERR_NOMEM, "no memory for %d embeddings", n * crops);
-    outs[e->output] = raw;
-    if ((rc = lanes_run(lanes, e->net, n * crops, e->input.h, e->input.w, rows, outs, err)))
+    if (!raw) return err_set(err, ERR_NOMEM, "no memory for %zu embeddings", all);
+    scores = raw + all * dim;
+    if (classes) outs[e->classifier] = scores;
+    if (embedding && !outs[e->output]) outs[e->output] = raw; /* fc8 may be the descriptor too */
+    if ((rc = lanes_run(lanes, e->net, (int)all, e->input.h, e->input.w, rows, outs, err)))
         return rc;
     for (int i = 0; i < n; i++) {
-        if (!(out[i] = calloc(dim, sizeof *out[i])))
-            return err_set(err, ERR_NOMEM, "no memory for an embedding");
-        for (int c = 0; c < crops; c++) {
-            const float *row = raw + ((size_t)i * (size_t)crops + (size_t)c) * dim;
-            for (size_t k = 0; k < dim; k++) out[i][k] += row[k];
-        }
-        if (!match_normalize(out[i], e->dim))
-            return err_set(err, ERR_INTERNAL, "the embedding is zero or not finite");
+        if (embedding &&
+            (rc = sum_crops(&out[i].embedding, crops_of(outs[e->output], i, crops, dim), crops, dim,
+                            err)))
+            return rc;
+        if (classes && (rc = mean_softmax(&out[i].classes, crops_of(scores, i, crops, n_classes),
+                                          crops, n_classes, err)))
+            return rc;
     }
     return ERR_OK;
 }

@@ -17,6 +17,8 @@ struct embedder {
     struct nn_net *net;
     const struct crop_set *crops;
     int dim, output;
+    int classifier; /* the graph's output of n_classes values before the softmax; -1: none */
+    int n_classes;
     size_t bytes; /* of its model file: what it takes of the memory for models */
     char recipe[65];
 };
@@ -54,10 +56,16 @@ NODISCARD enum err embedder_rows(float *rows, uint8_t *chip, const struct embedd
 /* A picture that is the chip already; any size. crops: how many rows, 1 or (with its mirror) 2. */
 NODISCARD enum err embedder_rows_precropped(float *rows, int *crops, const struct embedder *e,
                                             const struct image *im, struct err_info *err);
-/* Runs n faces of `crops` rows each in one call; out[i]: dim floats of unit length, the sum of face
- * i's crops; malloc'd, the caller's, also those made before an error. ERR_INTERNAL: not finite. */
-NODISCARD enum err embedder_run(float **out, int n, int crops, const float *rows,
-                                const struct embedder *e, struct lanes *lanes,
-                                struct err_info *err);
+/* What a face becomes. */
+struct embedder_result {
+    float *embedding; /* dim floats of unit length: the sum of its crops'. malloc'd */
+    float *classes;   /* n_classes probabilities: the mean of its crops'. malloc'd */
+};
+/* Runs n faces of `crops` rows each in one call. embedding, classes: which are wanted (classes only
+ * where there is a classifier). The results' arrays are the caller's, also those made before an
+ * error. ERR_INTERNAL: not finite. */
+NODISCARD enum err embedder_run(struct embedder_result *out, int n, int crops, const float *rows,
+                                bool embedding, bool classes, const struct embedder *e,
+                                struct lanes *lanes, struct err_info *err);
 
 #endif

@@ -91,6 +91,48 @@ static enum err align_face(struct upright *u, const struct engine *e, struct err
     return rc ? rc : chip_extract(u->chip, CHIP_SIDE, u->im, &u->place, err);
 }
 
+/* The k likeliest classes, likeliest first; of equal ones the first. k is small. */
+static enum err face_classes(struct face *f, const float *p, int k, const struct embedder *m,
+                             struct err_info *err)
+{
+    if (k > m->n_classes) k = m->n_classes;
+    f->classes = calloc((size_t)k + 1, sizeof *f->classes);
+    if (!f->classes) return err_set(err, ERR_NOMEM, "no memory for %d classes", k);
+    for (int i = 0; i < m->n_classes; i++) {
+        int at = f->n_classes;
+        while (at > 0 && p[i] > f->classes[at - 1].probability) at--;
+        if (at == k) continue;
+        if (f->n_classes < k) f->n_classes++;
+        memmove(f->classes + at + 1, f->classes + at,
+                (size_t)(f->n_classes - 1 - at) * sizeof *f->classes);
+        f->classes[at] = (struct face_class){i, p[i], NULL};
+    }
+    for (int i = 0; i < f->n_classes && m->model->classes; i++) {
+        struct face_class *c = &f->classes[i];
+        if ((size_t)c->index < m->model->n_classes &&
+            !(c->name = strdup(m->model->classes[c->index])))
+            return err_set(err, ERR_NOMEM, "no memory for a name");
+    }
+    return ERR_OK;
+}
+
+/* Embeddings and classes of n faces, `crops` rows each. */
+static enum err embed_faces(struct face *faces, int n, int crops, const float *rows,
+                            const struct embedder *m, struct engine *e,
+                            const struct analyse_options *o, struct err_info *err)
+{
+    AUTO_FREE struct embedder_result *out = calloc((size_t)n + 1, sizeof *out);
+    if (!out) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
+    enum err rc = embedder_run(out, n, crops, rows, o->embedding, o->classes > 0, m, e->lanes, err);
+    for (int i = 0; i < n; i++) {
+        faces[i].embedding = out[i].embedding;
+        faces[i].dim = out[i].embedding ? m->dim : 0;
+        if (!rc && out[i].classes) rc = face_classes(&faces[i], out[i].classes, o->classes, m, err);
+        free(out[i].classes);
+    }
+    return rc;
+}
+
 /* --- what else a face may carry --- */
 
 static void face_from_detection(struct face *f, const struct detection *d, enum detect_pass pass)
@@ -193,6 +235,8 @@ void analysis_release(struct analysis *a)
     for (int i = 0; i < a->n; i++) {
         struct face *f = &a->faces[i];
         free(f->embedding);
+        for (int k = 0; k < f->n_classes; k++) free(f->classes[k].name);
+        free(f->classes);
         free(f->landmarks);
         free(f->polygon);
         buf_release(&f->mask_png);
@@ -215,7 +259,6 @@ static enum err analyse_precropped(struct engine *e, const struct embedder *m,
                                    struct analysis *out, struct err_info *err)
 {
     struct face *f = &out->faces[0];
-    float *embedding[1] = {NULL};
     int crops;
     enum err rc;
 
@@ -227,14 +270,11 @@ static enum err analyse_precropped(struct engine *e, const struct embedder *m,
     }
     f->score = 1;
     f->pass = "precropped";
-    if (!o->embedding) return ERR_OK;
+    if (!o->embedding && !o->classes) return ERR_OK;
     AUTO_FREE float *rows = mem_aligned(2 * embedder_row_floats(m), sizeof *rows);
     if (!rows) return err_set(err, ERR_NOMEM, "no memory for a chip");
     if ((rc = embedder_rows_precropped(rows, &crops, m, im, err))) return rc;
-    rc = embedder_run(embedding, 1, crops, rows, m, e->lanes, err);
-    f->embedding = embedding[0];
-    f->dim = m->dim;
-    return rc;
+    return embed_faces(f, 1, crops, rows, m, e, o, err);
 }
 
 /* The detections as they stand upright in im, and refined where the crops want it: [2][n], the
@@ -273,19 +313,6 @@ static enum err face_rows(struct face *f, float *rows, const struct upright *u,
     return o->chip_png ? face_chip_png(f, chip, m->input.w, err) : ERR_OK;
 }
 
-static enum err embed_faces(struct face *faces, int n, const float *rows, const struct embedder *m,
-                            struct engine *e, struct err_info *err)
-{
-    AUTO_FREE float **out = calloc((size_t)n + 1, sizeof *out);
-    if (!out) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
-    enum err rc = embedder_run(out, n, m->crops->n, rows, m, e->lanes, err);
-    for (int i = 0; i < n; i++) {
-        faces[i].embedding = out[i];
-        faces[i].dim = m->dim;
-    }
-    return rc;
-}
-
 static enum err analyse_faces(struct engine *e, const struct embedder *m, const struct image *im,
                               const struct analyse_options *o, const struct detection *found,
                               enum detect_pass pass, struct analysis *out, struct err_info *err)
@@ -296,10 +323,11 @@ static enum err analyse_faces(struct engine *e, const struct embedder *m, const 
     AUTO_IMAGE struct image turned = IMAGE_INIT;
     AUTO_FREE struct upright *u = malloc(sizeof *u);
     AUTO_FREE struct detection *d = NULL;
-    AUTO_FREE float *rows = o->embedding ? mem_aligned((size_t)n * per_face, sizeof *rows) : NULL;
+    const bool run = o->embedding || o->classes;
+    AUTO_FREE float *rows = run ? mem_aligned((size_t)n * per_face, sizeof *rows) : NULL;
     enum err rc;
 
-    if (!u || (o->embedding && !rows)) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
+    if (!u || (run && !rows)) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
     u->im = im;
     if (quarter) {
         if ((rc = image_rotate(&turned, im, quarter, err))) return rc;
@@ -322,7 +350,7 @@ static enum err analyse_faces(struct engine *e, const struct embedder *m, const 
         if ((rc = face_rows(f, rows ? rows + (size_t)i * per_face : NULL, u, m, o, err))) return rc;
     }
     out->took.align = since(&mark);
-    rc = o->embedding && n ? embed_faces(out->faces, n, rows, m, e, err) : ERR_OK;
+    rc = run && n ? embed_faces(out->faces, n, m->crops->n, rows, m, e, o, err) : ERR_OK;
     out->took.embed = since(&mark);
     return rc;
 }
@@ -370,7 +398,10 @@ enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
 
     if (rc) return rc;
     engine__embedder_name(&a, e, m);
-    rc = analyse(e, m, bytes, len, o, &a, err);
+    if (o->classes && m->classifier < 0)
+        rc = err_set(err, ERR_INVALID, "model %.64s has no classifier", m->model->name);
+    else
+        rc = analyse(e, m, bytes, len, o, &a, err);
     engine__embedder_done(e, m);
     if (rc) {
         analysis_release(&a);

@@ -39,6 +39,8 @@ bool face_select_parse(enum face_select *out, const char *s);
 struct analyse_options {
     const char *model; /* embedder; NULL: the default one. Loaded when it is first asked for */
     enum face_select select;
+    int classes; /* the k likeliest classes of each face, by the embedder's own classifier; 0: none
+                  */
     bool embedding;
     bool landmarks68; /* needs the optional model: ERR_NOT_FOUND without it */
     bool mask;        /* polygon */
@@ -47,6 +49,12 @@ struct analyse_options {
     bool precropped;  /* the picture is the chip already: no detection */
     bool no_retry;    /* only the default pass */
     float min_size;   /* least face, pixels; 0: 20 */
+};
+
+struct face_class {
+    int index; /* from 0, in the classifier's order */
+    float probability;
+    char *name; /* NULL: the model has no names */
 };
 
 enum { FACE_QUALITY_MAX = 16 };
@@ -64,8 +72,10 @@ struct face {
     const char *reason[FACE_QUALITY_MAX];      /* static: in a sentence */
     float yaw, pitch, roll;                    /* degrees */
     int dim;
-    float *embedding; /* dim floats of unit length, or NULL */
-    int n_landmarks;  /* 68 or 0 */
+    float *embedding;           /* dim floats of unit length, or NULL */
+    int n_classes;              /* 0: not asked for */
+    struct face_class *classes; /* likeliest first */
+    int n_landmarks;            /* 68 or 0 */
     float (*landmarks)[2];
     int n_polygon; /* mask, or 0 */
     float (*polygon)[2];
@@ -90,8 +100,9 @@ struct analysis {
 
 /* Decode -> detect -> landmarks -> align -> embed. On ERR_OK *out is the caller's
  * (analysis_release). select MAIN/LARGEST/SINGLE and no face: ERR_NO_FACE; SINGLE and several:
- * ERR_MANY_FACES; ALL and none: ERR_OK with n = 0. ERR_INVALID: no such embedder; ERR_BUSY: no
- * memory to load it now. Else the errors of image_decode (engine/image/image.h), ERR_NOMEM. */
+ * ERR_MANY_FACES; ALL and none: ERR_OK with n = 0. ERR_INVALID: no such embedder, or one without a
+ * classifier where classes are asked for; ERR_BUSY: no memory to load it now. Else the errors of
+ * image_decode (engine/image/image.h), ERR_NOMEM. */
 NODISCARD enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
                                   const struct analyse_options *o, struct analysis *out,
                                   struct err_info *err);

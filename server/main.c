@@ -16,6 +16,7 @@ static const struct command {
 } commands[] = {
     {"detect", cli_detect, "faces of pictures: boxes, points, quality"},
     {"embed", cli_embed, "the same with embeddings"},
+    {"classify", cli_classify, "whom a model's own classifier takes a face for"},
     {"verify", cli_verify, "do two pictures show one person? exit 0 yes, 1 no"},
     {"eval", cli_eval, "measure accuracy and error rates on labelled pictures"},
     {"serve", cli_serve, "the HTTP server"},

@@ -5,8 +5,9 @@
  * Keys of __metadata__ (strings): visavis.format "1"; visavis.role; visavis.graph (JSON, see
  * graph_json.c; absent for landmarks); visavis.input (JSON); visavis.license; visavis.source (JSON:
  * file, sha256); visavis.calibration (JSON, optional); visavis.restricted "true" or "false";
- * visavis.sha256, the digest of role, graph, input and tensors; visavis.importer (a number, absent
- * before 2), the version of the importers that wrote it. */
+ * visavis.classes (JSON, optional: names of output fc8's values); visavis.sha256, the digest of
+ * role, graph, input and tensors; visavis.importer (a number, absent before 2), the version of the
+ * importers that wrote it. */
 #ifndef VISAVIS_ENGINE_MODEL_MODEL_H
 #define VISAVIS_ENGINE_MODEL_MODEL_H
 
@@ -67,7 +68,9 @@ struct model {
     int importer;    /* version of the importers that wrote it */
     char sha256[65]; /* of this file's graph, tensors and input: changes when answers may change.
                         Not of the calibration. */
-    size_t bytes;    /* of its file */
+    char **classes;  /* names of output "fc8"'s values, n_classes; NULL: not known */
+    size_t n_classes;
+    size_t bytes;            /* of its file */
     const char *calibration; /* JSON text, borrowed from st; NULL: none */
     bool restricted; /* the licence excludes something (non-commercial): needs --accept-license to
                         import */
@@ -97,7 +100,12 @@ struct model_draft {
     bool restricted;
     const char *source_file, *source_sha256;
     const char *calibration;
+    const char *classes; /* JSON (model_classes_from_text), or NULL */
 };
+/* Names, one a line, as they go into a draft: *json is the caller's (free). ERR_INVALID names the
+ * line. */
+NODISCARD enum err model_classes_from_text(char **json, size_t *n, const char *text, size_t len,
+                                           struct err_info *err);
 NODISCARD enum err model_write(const char *dir, const struct model_draft *d, struct err_info *err);
 
 /* The same for weights that are too large to be in memory twice: the file is made first, its

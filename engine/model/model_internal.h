@@ -49,6 +49,11 @@ NODISCARD enum err model__input_to_json(char **text, const struct model_input *i
 NODISCARD enum err model__input_from_json(struct model_input *in, const char *text,
                                           struct err_info *err);
 
+/* classes.c: m->classes from the metadata (NULL: none); released by model_close, also after an
+ * error. */
+NODISCARD enum err model__classes_read(struct model *m, const char *json, struct err_info *err);
+void model__classes_release(struct model *m);
+
 /* JSON helpers, used by both. Each gives false (and nothing else) when the value is not of the
  * type. */
 bool model__int_list(int *out, size_t n, const json_t *j);

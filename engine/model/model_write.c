@@ -73,6 +73,7 @@ static void describe(struct model_writer *w)
         {"visavis.restricted", d->restricted ? "true" : "false"},
         {"visavis.source", w->source},
         {"visavis.sha256", w->sha256},
+        {"visavis.classes", d->classes},
         {"visavis.calibration", d->calibration},
     };
     _Static_assert(ARRAY_LEN(meta) <= KEYS_MAX, "room for all");

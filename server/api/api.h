@@ -14,6 +14,7 @@ enum { IMAGE_MAX_BYTES = 20 * 1024 * 1024 }; /* of one encoded picture */
 route_handler api_verify;       /* verify.c */
 route_handler api_detect;       /* faces.c */
 route_handler api_embed;        /* faces.c */
+route_handler api_classify;     /* faces.c */
 route_handler api_models;       /* models.c */
 route_handler api_health_live;  /* health.c */
 route_handler api_health_ready; /* health.c */

@@ -90,6 +90,22 @@ static json_t *embedding_json(const struct face *f)
     return list;
 }
 
+static json_t *classes_json(const struct face *f)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; list && i < f->n_classes; i++) {
+        const struct face_class *c = &f->classes[i];
+        if (json_array_append_new(list,
+                                  json_pack("{s:i, s:s?, s:f}", "index", c->index, "name", c->name,
+                                            "probability", (double)c->probability))) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
 json_t *face_json(const struct face *f, int width, int height)
 {
     const double w = width > 0 ? width : 1, h = height > 0 ? height : 1;
@@ -107,7 +123,8 @@ json_t *face_json(const struct face *f, int width, int height)
                              point_list((const float(*)[2])f->landmarks, f->n_landmarks))) ||
         (f->n_polygon && json_object_set_new(o, "mask", mask_json(f))) ||
         (f->chip_png.len && json_object_set_new(o, "chip", base64(&f->chip_png))) ||
-        (f->embedding && json_object_set_new(o, "embedding", embedding_json(f)))) {
+        (f->embedding && json_object_set_new(o, "embedding", embedding_json(f))) ||
+        (f->n_classes && json_object_set_new(o, "classes", classes_json(f)))) {
         json_decref(o);
         return NULL;
     }

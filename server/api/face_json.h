@@ -13,8 +13,8 @@
 /* {"box":[x,y,w,h],"box_normalized":[..],"points":[[x,y] x
  * 5],"score":..,"pass":..,"quality":{"unified":..,name:..,
  * "reasons":[{"code","message"}]},"pose":{"yaw","pitch","roll"}} and, where the analysis has them,
- * "embedding", "landmarks68", "mask":{"source","polygon","box","png"(base64)}, "chip"(base64 PNG).
- * NULL: no memory. */
+ * "embedding", "classes":[{"index","name","probability"}], "landmarks68",
+ * "mask":{"source","polygon","box","png"(base64)}, "chip"(base64 PNG). NULL: no memory. */
 json_t *face_json(const struct face *f, int width, int height);
 
 /* {"width","height","faces":[..],"took_ms":{"decode","detect","align","embed","total"}} */

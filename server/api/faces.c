@@ -1,4 +1,4 @@
-/* The two routes that say what is in one picture: its faces, and their embeddings. */
+/* The routes that say what is in one picture: its faces, their embeddings, their classes. */
 #include "server/api/api.h"
 
 #include "server/api/face_json.h"
@@ -8,15 +8,21 @@ const struct faces_spec faces_spec_one = {
     .image = {"image"},
     .option = {"face", "include", "min_size", "model", "retry"},
     .face = FACE_ALL,
-    .json = "{s?s%,s?s,s?s,s?F,s?s,s?b}",
 };
 
-static enum err answer(struct app *app, struct request *rq, struct reply *rp, bool embedding,
-                       struct err_info *err)
+const struct faces_spec faces_spec_classify = {
+    .image = {"image"},
+    .option = {"face", "min_size", "model", "retry", "top"},
+    .face = FACE_MAIN,
+    .classes = 5,
+};
+
+static enum err answer(struct app *app, struct request *rq, struct reply *rp,
+                       const struct faces_spec *spec, bool embedding, struct err_info *err)
 {
     struct faces_in in;
     struct analysis a = {0};
-    enum err rc = faces_in_parse(&in, &faces_spec_one, rq, rp, err);
+    enum err rc = faces_in_parse(&in, spec, rq, rp, err);
 
     if (rc) return rc;
     in.options.embedding = embedding;
@@ -27,13 +33,13 @@ static enum err answer(struct app *app, struct request *rq, struct reply *rp, bo
             "landmarks68 needs the optional model dlib-68point, which is not installed here");
     if (rc == ERR_NO_FACE || rc == ERR_MANY_FACES || rc == ERR_BAD_IMAGE ||
         rc == ERR_UNSUPPORTED_IMAGE || rc == ERR_TOO_LARGE) {
-        reply_detail(rp, "image", faces_spec_one.image[0]);
-        err_prefix(err, "%s", faces_spec_one.image[0]);
+        reply_detail(rp, "image", spec->image[0]);
+        err_prefix(err, "%s", spec->image[0]);
     }
     if (!rc) {
         faces_in_took(rq, &a.took);
         json_t *o = analysis_json(&a);
-        if (o && embedding) {
+        if (o && (embedding || spec->classes)) {
             json_object_set_new(o, "model", json_string(a.model));
             json_object_set_new(o, "precision", json_string(a.precision));
             json_object_set_new(o, "recipe", json_string(a.recipe));
@@ -48,11 +54,17 @@ static enum err answer(struct app *app, struct request *rq, struct reply *rp, bo
 /* POST /v1/detect: the faces of a picture. */
 enum err api_detect(struct app *app, struct request *rq, struct reply *rp, struct err_info *err)
 {
-    return answer(app, rq, rp, false, err);
+    return answer(app, rq, rp, &faces_spec_one, false, err);
 }
 
 /* POST /v1/embed: the faces of a picture with their embeddings. */
 enum err api_embed(struct app *app, struct request *rq, struct reply *rp, struct err_info *err)
 {
-    return answer(app, rq, rp, true, err);
+    return answer(app, rq, rp, &faces_spec_one, true, err);
+}
+
+/* POST /v1/classify: whom the embedder's own classifier takes each face for. */
+enum err api_classify(struct app *app, struct request *rq, struct reply *rp, struct err_info *err)
+{
+    return answer(app, rq, rp, &faces_spec_classify, false, err);
 }

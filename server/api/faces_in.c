@@ -7,12 +7,12 @@
 #include <math.h>
 #include <string.h>
 
-enum { OPTION_MAX_BYTES = 200 };
+enum { OPTION_MAX_BYTES = 200, TOP_MOST = 100 };
 static const double MIN_SIZE_LEAST = 12, MIN_SIZE_MOST = 4096; /* pixels; 12 is P-Net's window */
 
 /* The options as they were given; NULL: not. */
 struct texts {
-    const char *face, *fmr, *include, *min_size, *model, *retry;
+    const char *face, *fmr, *include, *min_size, *model, *retry, *top;
 };
 
 static const char **text_of(struct texts *t, const char *name)
@@ -22,6 +22,7 @@ static const char **text_of(struct texts *t, const char *name)
     } table[] = {
         {"face", &t->face},         {"fmr", &t->fmr},     {"include", &t->include},
         {"min_size", &t->min_size}, {"model", &t->model}, {"retry", &t->retry},
+        {"top", &t->top},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
         if (!strcmp(table[i].name, name)) return table[i].at;
@@ -101,40 +102,6 @@ static enum err from_form(struct faces_in *in, struct texts *t, const struct fac
     return rc;
 }
 
-/* What is wrong with a body that json_unpack did not take: jansson's own words name no key. */
-static enum err explain_json(json_t *root, const struct faces_spec *spec, const json_error_t *why,
-                             struct err_info *err)
-{
-    const char *key;
-    json_t *value;
-
-    if (!json_is_object(root)) return err_set(err, ERR_INVALID, "the JSON body is not an object");
-    json_object_foreach(root, key, value)
-    {
-        if (image_index(spec, key) >= 0 || !strcmp(key, "face") || !strcmp(key, "include") ||
-            !strcmp(key, "model")) {
-            if (!json_is_string(value))
-                return err_set(err, ERR_INVALID, "JSON field \"%s\" is not a string", key);
-        } else if (!strcmp(key, "fmr") || !strcmp(key, "min_size")) {
-            if (!json_is_number(value))
-                return err_set(err, ERR_INVALID, "JSON field \"%s\" is not a number", key);
-        } else if (!strcmp(key, "retry") && !json_is_boolean(value)) {
-            return err_set(err, ERR_INVALID, "JSON field \"retry\" is not true or false");
-        }
-        if (image_index(spec, key) < 0 && !listed(spec->option, key))
-            return unknown_field(spec, "JSON field", key, err);
-    }
-    return err_set(err, ERR_INVALID, "the JSON body does not fit: %s", why->text);
-}
-
-static enum err number_text(struct texts *t, const char *name, double v, struct request *rq,
-                            struct err_info *err)
-{
-    const char *text = arena_printf(&rq->arena, "%.17g", v);
-    if (!text) return err_set(err, ERR_NOMEM, "no memory for an option");
-    return set_text(t, name, text, err);
-}
-
 static enum err decode(struct faces_in *in, int i, const char *name, const char *text, size_t len,
                        struct reply *rp, struct err_info *err)
 {
@@ -153,14 +120,35 @@ static enum err decode(struct faces_in *in, int i, const char *name, const char 
     return ERR_OK;
 }
 
+/* An option's value as it would stand in a form. */
+static enum err json_option(struct texts *t, const char *name, const json_t *value,
+                            struct request *rq, struct err_info *err)
+{
+    const bool number = !strcmp(name, "fmr") || !strcmp(name, "min_size") || !strcmp(name, "top"),
+               boolean = !strcmp(name, "retry");
+    const char *text = NULL;
+
+    if (number && json_is_number(value))
+        text = arena_printf(&rq->arena, "%.17g", json_number_value(value));
+    else if (boolean && json_is_boolean(value))
+        text = json_is_true(value) ? "true" : "false";
+    else if (!number && !boolean && json_is_string(value))
+        text = arena_copy(&rq->arena, json_string_value(value), json_string_length(value));
+    else
+        return err_set(err, ERR_INVALID, "JSON field \"%s\" is not %s", name,
+                       number    ? "a number"
+                       : boolean ? "true or false"
+                                 : "a string");
+    if (!text) return err_set(err, ERR_NOMEM, "no memory for an option");
+    return set_text(t, name, text, err);
+}
+
 static enum err from_json(struct faces_in *in, struct texts *t, const struct faces_spec *spec,
                           struct request *rq, struct reply *rp, struct err_info *err)
 {
-    const char *text[2] = {NULL, NULL}, *face = NULL, *include = NULL, *model = NULL;
-    size_t len[2] = {0, 0};
-    double fmr = NAN, min_size = NAN;
-    int retry = -1;
     json_error_t why;
+    const char *key;
+    json_t *value;
     enum err rc = ERR_OK;
 
     json_auto_t *root =
@@ -168,28 +156,22 @@ static enum err from_json(struct faces_in *in, struct texts *t, const struct fac
     if (!root)
         return err_set(err, ERR_BAD_JSON, "the body is not JSON: line %d, column %d: %s", why.line,
                        why.column, why.text);
-    bool two = spec->image[1] != NULL;
-    int bad = two ? json_unpack_ex(root, &why, JSON_STRICT, spec->json, spec->image[0], &text[0],
-                                   &len[0], spec->image[1], &text[1], &len[1], "face", &face, "fmr",
-                                   &fmr, "min_size", &min_size, "model", &model, "retry", &retry)
-                  : json_unpack_ex(root, &why, JSON_STRICT, spec->json, spec->image[0], &text[0],
-                                   &len[0], "face", &face, "include", &include, "min_size",
-                                   &min_size, "model", &model, "retry", &retry);
-    if (bad) return explain_json(root, spec, &why, err);
-    if (face) rc = set_text(t, "face", face, err);
-    if (!rc && include) rc = set_text(t, "include", include, err);
-    if (!rc && model) rc = set_text(t, "model", model, err);
-    if (!rc && !isnan(fmr)) rc = number_text(t, "fmr", fmr, rq, err);
-    if (!rc && !isnan(min_size)) rc = number_text(t, "min_size", min_size, rq, err);
-    if (!rc && retry >= 0) rc = set_text(t, "retry", retry ? "true" : "false", err);
-    for (int i = 0; !rc && i < 2; i++)
-        if (text[i]) rc = decode(in, i, spec->image[i], text[i], len[i], rp, err);
-    /* The strings live in root; the options are read by then, but they outlive it in t. */
-    const char **keep[] = {&t->face, &t->include, &t->model};
-    for (size_t i = 0; !rc && i < ARRAY_LEN(keep); i++)
-        if (*keep[i] && !(*keep[i] = arena_copy(&rq->arena, *keep[i], strlen(*keep[i]))))
-            rc = err_set(err, ERR_NOMEM, "no memory for an option");
-    return rc;
+    if (!json_is_object(root)) return err_set(err, ERR_INVALID, "the JSON body is not an object");
+    json_object_foreach(root, key, value)
+    {
+        const int image = image_index(spec, key);
+        if (image < 0 && !listed(spec->option, key))
+            return unknown_field(spec, "JSON field", key, err);
+        if (image >= 0 && !json_is_string(value))
+            rc = err_set(err, ERR_INVALID, "JSON field \"%s\" is not a string", key);
+        else if (image >= 0)
+            rc = decode(in, image, key, json_string_value(value), json_string_length(value), rp,
+                        err);
+        else
+            rc = json_option(t, key, value, rq, err);
+        if (rc) return rc;
+    }
+    return ERR_OK;
 }
 
 static enum err parse_number(double *out, const char *name, const char *text, struct err_info *err)
@@ -256,6 +238,14 @@ static enum err parse_options(struct faces_in *in, const struct texts *t, struct
                            t->retry);
         in->options.no_retry = !yes;
     }
+    if (t->top) {
+        double v = 0;
+        if ((rc = parse_number(&v, "top", t->top, err))) return rc;
+        if (!(v >= 1 && v <= TOP_MOST && v == floor(v)))
+            return err_set(err, ERR_INVALID, "top is %g, it must be a whole number from 1 to %d", v,
+                           TOP_MOST);
+        in->options.classes = (int)v;
+    }
     in->options.model = t->model;
     return t->include ? parse_include(&in->options, t->include, err) : ERR_OK;
 }
@@ -287,7 +277,7 @@ static enum err check_images(const struct faces_in *in, const struct faces_spec 
 enum err faces_in_parse(struct faces_in *out, const struct faces_spec *spec, struct request *rq,
                         struct reply *rp, struct err_info *err)
 {
-    struct faces_in in = {.options.select = spec->face};
+    struct faces_in in = {.options = {.select = spec->face, .classes = spec->classes}};
     struct texts t = {0};
     enum err rc;
 

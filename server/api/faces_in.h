@@ -13,11 +13,12 @@ struct faces_spec {
     const char *image[3];  /* names of its pictures, NULL at the end */
     const char *option[7]; /* of those in faces_in.c; NULL at the end */
     enum face_select face; /* unless asked otherwise */
-    const char *json;      /* json_unpack format: s?s% for each image, then the options */
+    int classes;           /* how many of them are answered, unless asked otherwise; 0: none */
 };
 
-extern const struct faces_spec faces_spec_verify; /* verify.c */
-extern const struct faces_spec faces_spec_one;    /* faces.c: detect and embed */
+extern const struct faces_spec faces_spec_verify;   /* verify.c */
+extern const struct faces_spec faces_spec_one;      /* faces.c: detect and embed */
+extern const struct faces_spec faces_spec_classify; /* faces.c */
 
 struct faces_in {
     struct {

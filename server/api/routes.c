@@ -14,6 +14,7 @@ const struct route api_routes[] = {
     {"POST", "/v1/verify", PICTURES, TWO_IMAGES_BYTES, api_verify},
     {"POST", "/v1/detect", PICTURES, ONE_IMAGE_BYTES, api_detect},
     {"POST", "/v1/embed", PICTURES, ONE_IMAGE_BYTES, api_embed},
+    {"POST", "/v1/classify", PICTURES, ONE_IMAGE_BYTES, api_classify},
     {"GET", "/v1/models", ROUTE_INLINE, 0, api_models},
     {"GET", "/health/live", OPEN, 0, api_health_live},
     {"GET", "/health/ready", OPEN, 0, api_health_ready},

@@ -7,7 +7,6 @@ const struct faces_spec faces_spec_verify = {
     .image = {"image1", "image2"},
     .option = {"face", "fmr", "min_size", "model", "retry"},
     .face = FACE_MAIN,
-    .json = "{s?s%,s?s%,s?s,s?F,s?F,s?s,s?b}",
 };
 
 static enum err analyse_both(struct analysis a[2], struct app *app, const struct faces_in *in,

@@ -1,6 +1,6 @@
-/* `visavis detect` and `visavis embed`: a line of JSON for each file, in the order they were named.
- * A file that cannot be processed is a line too ({"file","error"}), and the exit code is 0 all the
- * same: every file was dealt with. */
+/* `visavis detect`, `visavis embed` and `visavis classify`: a line of JSON for each file, in the
+ * order they were named. A file that cannot be processed is a line too ({"file","error"}), and the
+ * exit code is 0 all the same: every file was dealt with. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "server/cli/cli.h"
 #include "server/cli/ordered.h"
 
-enum { FILE_MAX_BYTES = 256 << 20 };
+enum { FILE_MAX_BYTES = 256 << 20, TOP = 5, TOP_MOST = 100000 };
 
 struct run {
     struct engine *engine;
@@ -120,8 +120,16 @@ static const char embed_help[] =
     "  --landmarks68, --mask, --mask-png, --chip, --min-size N, --no-retry: as for "
     "detect\n" CLI_ENGINE_HELP;
 
+static const char classify_help[] =
+    "usage: visavis classify --model NAME [OPTIONS] FILE...\n"
+    "  whom the model's own classifier takes each face for; one JSON object a line and file\n"
+    "  --top K            how many classes of each face (default 5)\n"
+    "  --precropped       each file is an aligned face already: nothing is looked for\n"
+    "  --face F, --min-size N, --no-retry: as for detect\n" CLI_ENGINE_HELP;
+
 enum {
     OPT_FACE = 1,
+    OPT_TOP,
     OPT_LANDMARKS,
     OPT_MASK,
     OPT_MASK_PNG,
@@ -139,6 +147,7 @@ static const struct option options[] = {{"face", required_argument, NULL, OPT_FA
                                         {"precropped", no_argument, NULL, OPT_PRECROPPED},
                                         {"no-retry", no_argument, NULL, OPT_NO_RETRY},
                                         {"min-size", required_argument, NULL, OPT_MIN_SIZE},
+                                        {"top", required_argument, NULL, OPT_TOP},
                                         {"help", no_argument, NULL, OPT_HELP},
                                         CLI_ENGINE_OPTIONS,
                                         {0}};
@@ -150,6 +159,8 @@ static bool take_option(struct analyse_options *o, struct cli_engine *e, int opt
     switch (opt) {
     case OPT_FACE:
         return cli_face(&o->select, optarg);
+    case OPT_TOP:
+        return cli_int(&o->classes, "--top", optarg, 1, TOP_MOST);
     case OPT_LANDMARKS:
         return o->landmarks68 = true;
     case OPT_MASK:
@@ -171,10 +182,9 @@ static bool take_option(struct analyse_options *o, struct cli_engine *e, int opt
     }
 }
 
-static int analyse_main(int argc, char **argv, bool embedding, const char *help)
+static int analyse_main(int argc, char **argv, const struct analyse_options *o, const char *help)
 {
-    struct run r = {.options = {.select = FACE_ALL, .embedding = embedding},
-                    .progress = {.what = "pictures"}};
+    struct run r = {.options = *o, .progress = {.what = "pictures"}};
     struct cli_engine e = {0};
     struct err_info err = ERR_INFO_INIT;
     int opt;
@@ -204,10 +214,18 @@ static int analyse_main(int argc, char **argv, bool embedding, const char *help)
 
 int cli_detect(int argc, char **argv)
 {
-    return analyse_main(argc, argv, false, detect_help);
+    const struct analyse_options o = {.select = FACE_ALL};
+    return analyse_main(argc, argv, &o, detect_help);
 }
 
 int cli_embed(int argc, char **argv)
 {
-    return analyse_main(argc, argv, true, embed_help);
+    const struct analyse_options o = {.select = FACE_ALL, .embedding = true};
+    return analyse_main(argc, argv, &o, embed_help);
+}
+
+int cli_classify(int argc, char **argv)
+{
+    const struct analyse_options o = {.select = FACE_ALL, .classes = TOP};
+    return analyse_main(argc, argv, &o, classify_help);
 }

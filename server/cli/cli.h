@@ -14,6 +14,7 @@ enum { CLI_OK = 0, CLI_NO_MATCH = 1, CLI_ERROR = 2 };
 int cli_serve(int argc, char **argv);
 int cli_detect(int argc, char **argv);
 int cli_embed(int argc, char **argv);
+int cli_classify(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 int cli_model(int argc, char **argv);

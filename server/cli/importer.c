@@ -96,6 +96,8 @@ enum err importer_run(json_t **out, const struct importer_options *o, struct err
     n = 3;
     if (o->name) argv[n++] = "--name", argv[n++] = o->name;
     if (o->sha256) argv[n++] = "--sha256", argv[n++] = o->sha256;
+    if (o->preset) argv[n++] = "--preset", argv[n++] = o->preset;
+    if (o->names) argv[n++] = "--names", argv[n++] = o->names;
     if (o->accept_license) argv[n++] = "--accept-license";
     argv[n++] = "--";
     argv[n++] = o->file;

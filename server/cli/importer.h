@@ -10,8 +10,9 @@
 
 struct importer_options {
     const char *file, *models_dir;
-    const char *name;   /* NULL: what the file is known as */
-    const char *sha256; /* expected; NULL: any */
+    const char *name;           /* NULL: what the file is known as */
+    const char *sha256;         /* expected; NULL: any */
+    const char *preset, *names; /* NULL: none */
     bool accept_license;
 };
 

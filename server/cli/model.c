@@ -14,7 +14,8 @@ enum { BATCH_MAX = 64, THREADS_MAX = 1024 };
 
 static const char usage[] =
     "usage: visavis model fetch [--if-missing] [--with-68-points --accept-license]\n"
-    "       visavis model import FILE [--name NAME] [--sha256 HEX] [--accept-license]\n"
+    "       visavis model import FILE [--name NAME] [--sha256 HEX] [--preset WORDS] [--names FILE] "
+    "[--accept-license]\n"
     "       visavis model list\n"
     "       visavis model show NAME [--verify]\n"
     "       visavis model bench NAME [--batch N] [--threads N] [--backend fast|blas|ref] "
@@ -26,7 +27,10 @@ static const char usage[] =
     "mtcnn-p, mtcnn-r, mtcnn-o,\n"
     "dlib-5point, dlib-resnet; with --with-68-points also dlib-68point, whose training data "
     "excludes commercial use.\n"
-    "import reads PyTorch's .pt/.pth and dlib's .dat. show --verify reads the whole file again and "
+    "import reads VGG-Face from Keras's .h5, MatConvNet's .mat, Caffe's .caffemodel, Torch7's .t7, "
+    "PyTorch's .pt/.pth and\n"
+    "ONNX's .onnx (also YuNet and 112 x 112 embedders), and dlib's .dat; --names: the names of its "
+    "classes, one a line. show --verify reads the whole file again and "
     "compares its digest.\n";
 
 struct arguments {
@@ -44,6 +48,8 @@ enum {
     OPT_SHA256,
     OPT_ACCEPT,
     OPT_MISSING,
+    OPT_PRESET,
+    OPT_NAMES,
     OPT_68,
     OPT_VERIFY,
     OPT_BATCH,
@@ -136,7 +142,8 @@ static const struct command {
     unsigned options;    /* bits of OPT_ */
 } commands[] = {
     {"fetch", run_fetch, NULL, 1 << OPT_MISSING | 1 << OPT_68 | 1 << OPT_ACCEPT},
-    {"import", run_import, "a FILE", 1 << OPT_NAME | 1 << OPT_SHA256 | 1 << OPT_ACCEPT},
+    {"import", run_import, "a FILE",
+     1 << OPT_NAME | 1 << OPT_SHA256 | 1 << OPT_ACCEPT | 1 << OPT_PRESET | 1 << OPT_NAMES},
     {"list", run_list, NULL, 0},
     {"show", run_show, "a NAME", 1 << OPT_VERIFY},
     {"bench", run_bench, "a NAME",
@@ -148,6 +155,8 @@ static const struct option options[] = {
     {"name", required_argument, NULL, OPT_NAME},
     {"sha256", required_argument, NULL, OPT_SHA256},
     {"accept-license", no_argument, NULL, OPT_ACCEPT},
+    {"preset", required_argument, NULL, OPT_PRESET},
+    {"names", required_argument, NULL, OPT_NAMES},
     {"if-missing", no_argument, NULL, OPT_MISSING},
     {"with-68-points", no_argument, NULL, OPT_68},
     {"verify", no_argument, NULL, OPT_VERIFY},
@@ -170,6 +179,12 @@ static bool take_option(struct arguments *a, const char **models, int opt)
         return true;
     case OPT_SHA256:
         a->import.sha256 = optarg;
+        return true;
+    case OPT_PRESET:
+        a->import.preset = optarg;
+        return true;
+    case OPT_NAMES:
+        a->import.names = optarg;
         return true;
     case OPT_ACCEPT:
         a->import.accept_license = a->fetch.accept_license = true;

@@ -9,10 +9,12 @@
 
 #include "engine/base/mem.h"
 #include "engine/engine.h"
+#include "engine/image/image.h"
 #include "engine/match.h"
 #include "engine/model/import/import.h"
 #include "tests/support.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
@@ -355,8 +357,14 @@ static void folder_of_models(char dir[64], const char *const *vgg, int n)
         snprintf(to, sizeof to, "%s/%s.safetensors", dir, defaults[i]);
         assert_int_equal(symlink(from, to), 0);
     }
+    char names[96];
+    snprintf(names, sizeof names, "%s/names.txt", dir);
+    FILE *f = fopen(names, "w");
+    assert_non_null(f);
+    for (int i = 0; i < 41; i++) fprintf(f, "class %d\n", i);
+    assert_int_equal(fclose(f), 0);
     for (int i = 0; i < n; i++) {
-        const struct import_options o = {.accept_license = true, .name = vgg[i]};
+        const struct import_options o = {.accept_license = true, .name = vgg[i], .names = names};
         if (import_file(name, SHARED "/goldens/vggface-mini/matconvnet.mat", dir, &o, &err))
             fail_msg("%s", err.message);
     }
@@ -440,6 +448,57 @@ static void embedders_come_and_go(void **state)
     delete_folder(dir);
 }
 
+/* The mini VGG-Face's own head on the golden picture: the five likeliest of 41, by name. */
+static void classes_of_the_golden_picture(void **state)
+{
+    static const char *const vgg[] = {"vgg-a"};
+    (void)state;
+    if (!test_have_models() || !test_have_shared()) skip();
+    char dir[64];
+    folder_of_models(dir, vgg, 1);
+    struct engine *e = NULL;
+    struct err_info err = ERR_INFO_INIT;
+    const struct engine_options eo = {.models_dir = dir, .threads = 1};
+    if (engine_open(&e, &eo, &err)) fail_msg("%s", err.message);
+    struct buf rgb = test_read(SHARED "/goldens/vggface-mini/ajb.rgb"), png = BUF_INIT(1 << 20);
+    assert_int_equal(rgb.len, 3 * 224 * 224);
+    assert_int_equal(image_encode_png(&png, rgb.data, 224, 224, 3, &err), ERR_OK);
+    const struct analyse_options o = {.model = "vgg-a", .classes = 5, .precropped = true};
+    struct analysis a = {0};
+    if (engine_analyse(e, png.data, png.len, &o, &a, &err)) fail_msg("%s", err.message);
+    assert_null(a.faces[0].embedding);
+    assert_int_equal(a.faces[0].n_classes, 5);
+
+    json_auto_t *g = json_load_file(SHARED "/goldens/vggface-mini/golden.json", 0, NULL);
+    size_t i, compared = 0;
+    json_t *row;
+    json_array_foreach(json_object_get(g, "results"), i, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, "input")), "ajb") != 0 ||
+            strcmp(json_string_value(json_object_get(row, "preproc")), "matconvnet") != 0)
+            continue;
+        for (int k = 0; k < 5; k++, compared++) {
+            const json_t *want = json_array_get(json_object_get(row, "top5"), (size_t)k);
+            const struct face_class *got = &a.faces[0].classes[k];
+            assert_int_equal(got->index, json_integer_value(json_object_get(want, "class")));
+            assert_float_equal(got->probability, json_number_value(json_object_get(want, "p")),
+                               1e-4);
+            char name[16];
+            snprintf(name, sizeof name, "class %d", got->index);
+            assert_string_equal(got->name, name);
+        }
+    }
+    assert_int_equal(compared, 5);
+    analysis_release(&a);
+    const struct analyse_options none = {.classes = 5, .precropped = true};
+    assert_int_equal(engine_analyse(e, png.data, png.len, &none, &a, &err), ERR_INVALID);
+    assert_non_null(strstr(err.message, "no classifier"));
+    engine_close(e);
+    buf_release(&rgb);
+    buf_release(&png);
+    delete_folder(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +511,7 @@ int main(void)
         cmocka_unit_test(bf16_stays_close_and_says_so),
         cmocka_unit_test(recipes_tell_averages_apart),
         cmocka_unit_test(embedders_come_and_go),
+        cmocka_unit_test(classes_of_the_golden_picture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,6 +65,12 @@ def good(t, s):
     if t.answer("embed", r, 200, "POST", E):
         v = r.json["faces"][0]["embedding"]
         t.check("embed: of unit length", abs(sum(x * x for x in v) - 1) < 1e-4, sum(x * x for x in v))
+    t.answer("embed: a model by its name", s.form(E, {"image": a, "model": "dlib-resnet"}), 200, "POST", E)
+    t.answer("embed: no such model", s.form(E, {"image": a, "model": "nobody"}), 400, "POST", E, "invalid_request")
+    t.answer("embed: a detector as the model", s.json(E, {"image": b64(a), "model": "mtcnn-p"}), 400, "POST", E, "invalid_request")
+    c = "/v1/classify"
+    t.answer("classify: the default model has no classifier", s.form(c, {"image": a, "top": "3"}), 400, "POST", c, "invalid_request")
+    t.answer("classify: top that is none", s.json(c, {"image": b64(a), "top": 0}), 400, "POST", c, "invalid_request")
     t.answer("a PNG field name with a path in it", s.request("POST", D, *crlf_names(a)), 200, "POST", D)
 
 

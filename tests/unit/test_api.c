@@ -8,7 +8,9 @@
 #include "tests/unit/fake_engine.c"
 
 #include "engine/base/mem.h"
+#include "engine/face/face.h"
 #include "server/api/api.h"
+#include "server/assets.h"
 
 #include <math.h>
 
@@ -219,7 +221,24 @@ static void options_reach_the_engine(void **state)
                 !fake_last.landmarks68);
     assert_true(fake_last.no_retry && fake_last.embedding && fake_last.select == FACE_LARGEST);
     assert_true(fabsf(fake_last.min_size - 33.5f) < 1e-6f);
+    static const struct call classify = {"classify",
+                                         api_classify,
+                                         {{"model", "vgg"}, {"top", "3"}},
+                                         NULL,
+                                         {{"image", "face"}},
+                                         ERR_OK,
+                                         "\"model\":\"fake\""},
+                             by_default = {"classify as it is", api_classify, {{0}}, NULL,
+                                           {{"image", "face"}}, ERR_OK,       ""};
+    run_call(&classify);
+    assert_int_equal(fake_last.classes, 3);
+    assert_string_equal(fake_last.model, "vgg");
+    assert_true(!fake_last.embedding && fake_last.select == FACE_MAIN);
+    run_call(&by_default);
+    assert_int_equal(fake_last.classes, 5);
+    assert_null(fake_last.model);
     run_call(&plain);
+    assert_int_equal(fake_last.classes, 0);
     assert_true(!fake_last.mask && !fake_last.chip_png && !fake_last.no_retry &&
                 !fake_last.embedding);
     assert_true(fake_last.select == FACE_ALL && fake_last.min_size == 0);
@@ -258,6 +277,25 @@ static void warm_up(void **state)
     run_call(&ready);
 }
 
+/* Every pass that the detector can name is in the contract. */
+static void passes_are_in_the_contract(void **state)
+{
+    const struct asset *a = assets;
+    (void)state;
+    while (a->path && strcmp(a->path, "openapi.yaml") != 0) a++;
+    assert_non_null(a->path);
+    const char *line = strstr(a->text, "enum: [default, ");
+    assert_non_null(line);
+    const size_t len = strcspn(line, "]");
+    for (int p = 0; p < PASS_COUNT; p++) {
+        char word[64];
+        snprintf(word, sizeof word, "%s%s", detect_pass_name((enum detect_pass)p),
+                 p + 1 < PASS_COUNT ? "," : "]");
+        const char *at = strstr(line, word);
+        if (!at || at > line + len) fail_msg("%s is not among the passes of openapi.yaml", word);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +303,7 @@ int main(void)
         cmocka_unit_test(options_reach_the_engine),
         cmocka_unit_test(engine_errors),
         cmocka_unit_test(warm_up),
+        cmocka_unit_test(passes_are_in_the_contract),
     };
     if (engine_open(&app.engine, NULL, NULL)) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);

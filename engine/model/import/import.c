@@ -15,10 +15,11 @@
 
 #include <nettle/sha2.h>
 
+#include "engine/base/buf.h"
 #include "engine/base/mem.h"
 #include "engine/model/import/import_internal.h"
 
-enum { FILE_LEAST_BYTES = 16 };
+enum { FILE_LEAST_BYTES = 16, NAMES_MAX_BYTES = 8 << 20 };
 
 /* How the files begin that we read, and those that people are most likely to try. */
 static const struct format {
@@ -108,6 +109,7 @@ enum err import_file(char name_out[64], const char *file, const char *models_dir
                                : import_mapped(&job, err);
     }
     close(fd);
+    free(job.classes);
     if (map != MAP_FAILED) munmap(map, job.len);
     if (rc)
         err_prefix(err, "%s", file);
@@ -116,11 +118,67 @@ enum err import_file(char name_out[64], const char *file, const char *models_dir
     return rc;
 }
 
+static enum err output_size(size_t *out, const struct model_draft *draft, const char *name,
+                            struct err_info *err)
+{
+    const struct nn_graph *g = draft->graph;
+    const int o = g ? nn_graph_output(g, name) : -1;
+    enum err rc;
+
+    *out = 0;
+    if (o < 0) return ERR_OK;
+    AUTO_FREE struct nn_shape *shapes = malloc(((size_t)g->n_ops + 1) * sizeof *shapes);
+    if (!shapes) return err_set(err, ERR_NOMEM, "no memory for %d shapes", g->n_ops);
+    if ((rc = nn_graph_shapes(g, g->in_h, g->in_w, shapes, err))) return rc;
+    const struct nn_shape s = shapes[g->outputs[o].op];
+    *out = (size_t)s.c * (size_t)s.h * (size_t)s.w;
+    return ERR_OK;
+}
+
+/* The names of classes, as many as the classifier has. */
+static enum err read_names(struct import_job *job, struct model_draft *draft, struct err_info *err)
+{
+    AUTO_BUF struct buf text = BUF_INIT(NAMES_MAX_BYTES);
+    size_t n, want;
+    enum err rc = buf_read_file(&text, job->options.names, err);
+
+    if (!rc)
+        rc = model_classes_from_text(&job->classes, &n, (const char *)text.data, text.len, err);
+    if (rc) return err_prefix(err, "%s", job->options.names);
+    if ((rc = output_size(&want, draft, "fc8", err))) return rc;
+    if (n != want)
+        return err_set(err, ERR_INVALID, "%s has %zu names, the network has %zu classes",
+                       job->options.names, n, want);
+    draft->classes = job->classes;
+    return ERR_OK;
+}
+
+static enum err apply_preset(struct import_job *job, struct model_draft *draft,
+                             struct err_info *err)
+{
+    struct model_input *in = &draft->input;
+    size_t dim;
+    enum err rc;
+
+    if (draft->role != MODEL_EMBEDDER)
+        return err_set(err, ERR_INVALID, "a preset is for embedders, this is a %s",
+                       model_role_name(draft->role));
+    if ((rc = model_preset(in, job->options.preset, err))) return rc;
+    const char *output = in->output[0] ? in->output : "embedding";
+    if ((rc = output_size(&dim, draft, output, err))) return rc;
+    if (!dim)
+        return err_set(err, ERR_INVALID, "preset '%.40s': the network has no output %s",
+                       job->options.preset, output);
+    in->dim = (int)dim;
+    return ERR_OK;
+}
+
 /* Name, licence and provenance of what is about to be written. */
 static enum err settle(struct import_job *job, struct model_draft *draft, const char *known_as,
                        struct err_info *err)
 {
     char file[PATH_MAX];
+    enum err rc;
 
     if (job->options.name && strlen(job->options.name) >= sizeof job->name)
         return err_set(err, ERR_INVALID, "a name of %zu bytes, the limit is %zu",
@@ -136,6 +194,8 @@ static enum err settle(struct import_job *job, struct model_draft *draft, const 
         return err_set(err, ERR_LICENSE,
                        "its licence is \"%s\": say --accept-license if you may use it so",
                        draft->license);
+    if (job->options.preset && (rc = apply_preset(job, draft, err))) return rc;
+    if (job->options.names && (rc = read_names(job, draft, err))) return rc;
     snprintf(file, sizeof file, "%s", job->file);
     snprintf(job->source, sizeof job->source, "%s", basename(file));
     draft->source_file = job->source;

@@ -12,9 +12,11 @@
 #include <stdint.h>
 
 struct import_options {
-    const char *name;                            /* of the model; NULL: what the file is known as */
-    bool accept_license;                         /* needed for models whose licence is restricted */
-    const char *sha256;                          /* expected, hex; NULL: not checked */
+    const char *name;    /* of the model; NULL: what the file is known as */
+    bool accept_license; /* needed for models whose licence is restricted */
+    const char *preset;  /* how its input is made (model_preset); NULL: as the importer knows it */
+    const char *names;   /* file of the names of its classes, one a line; NULL: none */
+    const char *sha256;  /* expected, hex; NULL: not checked */
     void (*progress)(size_t done, size_t total); /* weights written, of all; NULL: nobody asks */
 };
 
@@ -33,8 +35,9 @@ struct import_job {
     char sha256[65];
     const char *models_dir; /* NULL: parse and check only, write nothing (fuzzing) */
     struct import_options options;
-    char source[256]; /* working space: the file's own name */
-    char name[64];    /* out */
+    char source[256]; /* working space: the file's own name, and the names of classes */
+    char *classes;
+    char name[64]; /* out */
 };
 NODISCARD enum err import_pytorch(struct import_job *job, struct err_info *err);
 NODISCARD enum err import_torch7(struct import_job *job, struct err_info *err);

@@ -40,9 +40,10 @@ static void progress(size_t done, size_t total)
 
 static int usage(void)
 {
-    fputs(
-        "usage: visavis-import FILE --models DIR [--name NAME] [--accept-license] [--sha256 HEX]\n",
-        stderr);
+    fputs("usage: visavis-import FILE --models DIR [--name NAME] [--accept-license] [--sha256 HEX] "
+          "[--preset WORDS] "
+          "[--names FILE]\n",
+          stderr);
     return 2;
 }
 
@@ -64,6 +65,7 @@ int main(int argc, char **argv)
     static const struct option LONG[] = {
         {"models", required_argument, NULL, 'm'}, {"name", required_argument, NULL, 'n'},
         {"sha256", required_argument, NULL, 's'}, {"accept-license", no_argument, NULL, 'a'},
+        {"preset", required_argument, NULL, 'p'}, {"names", required_argument, NULL, 'c'},
         {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     struct import_options o = {0};
@@ -72,10 +74,12 @@ int main(int argc, char **argv)
     char name[64];
     int c;
 
-    while ((c = getopt_long(argc, argv, "m:n:s:ah", LONG, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "m:n:s:ap:c:h", LONG, NULL)) != -1) {
         if (c == 'm') dir = optarg;
         if (c == 'n') o.name = optarg;
         if (c == 's') o.sha256 = optarg;
+        if (c == 'p') o.preset = optarg;
+        if (c == 'c') o.names = optarg;
         if (c == 'a') o.accept_license = true;
         if (c == 'h' || c == '?') return usage();
     }

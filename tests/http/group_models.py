@@ -1,0 +1,83 @@
+"""Several embedders behind one server: the default one and the mini VGG-Face of ../shared under two names, imported for the test.
+
+vgg-a has names for its classes, vgg-b has none; --model-memory has room for one of them beside the default model."""
+
+import concurrent.futures
+import os
+import subprocess
+import tempfile
+
+import client
+import pictures
+
+C, E, V, M = "/v1/classify", "/v1/embed", "/v1/verify", "/v1/models"
+MINI = os.path.join(pictures.SHARED, "..", "..", "goldens", "vggface-mini", "caffe-v2.caffemodel")
+DEFAULTS = ("mtcnn-p", "mtcnn-r", "mtcnn-o", "dlib-5point", "dlib-resnet")
+
+
+def make_models(t, folder):
+    ours = os.environ.get("VISAVIS_MODELS") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "visavis", "models")
+    for name in DEFAULTS:
+        os.symlink(os.path.join(ours, name + ".safetensors"), os.path.join(folder, name + ".safetensors"))
+    names = os.path.join(folder, "names.txt")
+    with open(names, "w", encoding="utf-8") as f:
+        f.writelines(f"Person_{i}\n" for i in range(41))
+    for name, options in (("vgg-a", ["--names", names]), ("vgg-b", ["--preset", "letterbox"])):
+        run = subprocess.run([t.binary, "model", "import", MINI, "--models", folder, "--name", name, "--accept-license", *options],
+                             capture_output=True, text=True, check=False)
+        if not t.check(f"models: import {name}", run.returncode == 0, run.stderr):
+            return False
+    return True
+
+
+def run(t):
+    if not os.path.exists(MINI):
+        t.skip("models", "no ../shared/goldens/vggface-mini here")
+        return
+    with tempfile.TemporaryDirectory(prefix="visavis-models-") as folder:
+        if make_models(t, folder):
+            with client.Server(t.binary, "--models", folder, "--model-memory", "26") as s:
+                ask(t, s)
+
+
+def loaded(s):
+    return {m["name"] for m in s.request("GET", M).json["models"] if m["loaded"]}
+
+
+def ask(t, s):
+    photo = pictures.lfw("AJ_Cook")
+    t.check("models: others wait to be asked for", "vgg-a" not in loaded(s))
+    r = s.form(C, {"image": photo, "model": "vgg-a", "top": "3"})
+    if t.answer("classify", r, 200, "POST", C):
+        got = r.json["faces"][0]["classes"]
+        p = [c["probability"] for c in got]
+        t.check("classify: three, likeliest first, by name", len(got) == 3 and p == sorted(p, reverse=True) and 0 < sum(p) <= 1
+                and all(c["name"] == f"Person_{c['index']}" for c in got), got)
+        t.check("classify: says which model", r.json["model"] == "vgg-a", r)
+    r = s.form(C, {"image": photo, "model": "vgg-b"})
+    if t.answer("classify: without names", r, 200, "POST", C):
+        got = r.json["faces"][0]["classes"]
+        t.check("classify: five unless asked otherwise, no names", len(got) == 5 and all(c["name"] is None for c in got), got)
+    t.check("models: the one used longest ago went", "vgg-b" in loaded(s) and "vgg-a" not in loaded(s), loaded(s))
+    t.answer("models: the list", s.request("GET", M), 200, "GET", M)
+
+    own, other = s.form(E, {"image": photo}), s.form(E, {"image": photo, "model": "vgg-a"})
+    if t.answer("embed: the default", own, 200, "POST", E) and t.answer("embed: another", other, 200, "POST", E):
+        t.check("embed: each has its own length and recipe", len(own.json["faces"][0]["embedding"]) == 128
+                and len(other.json["faces"][0]["embedding"]) == 256 and own.json["recipe"] != other.json["recipe"])
+    r = s.form(V, {"image1": photo, "image2": photo, "model": "vgg-a"})
+    t.answer("verify: no calibration, no decision", r, 422, "POST", V, "fmr_unsupported")
+
+    # Models that push each other out while requests use them: right answers, or "busy", nothing else.
+    want = {"vgg-a": other.json["faces"][0]["embedding"], "dlib-resnet": own.json["faces"][0]["embedding"]}
+
+    def one(i):
+        name = ("vgg-a", "vgg-b", "dlib-resnet")[i % 3]
+        return name, s.form(E, {"image": photo, "model": name})
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(one, range(36)))
+    wrong = [(name, r) for name, r in answers if r.status not in (200, 503)
+             or (r.status == 200 and name in want and r.json["faces"][0]["embedding"] != want[name])]
+    t.check("models: coming and going under load", not wrong, wrong[:2])
+    t.check("models: most were answered", sum(r.status == 200 for _, r in answers) >= 18, [r.status for _, r in answers])
