@@ -86,6 +86,7 @@ enum err embedder_open(struct embedder *out, const struct embedder_options *o, s
     if (rc) return rc;
     const char *average = o->average ? o->average : e.model->input.average;
     e.input = e.model->input;
+    e.bytes = e.model->bytes;
     if (o->preset && (rc = model_preset(&e.input, o->preset, err))) goto fail;
     if ((rc = check_input(&e, err))) goto fail;
     if ((rc = find_output(&e, err))) goto fail;

@@ -17,6 +17,7 @@ struct embedder {
     struct nn_net *net;
     const struct crop_set *crops;
     int dim, output;
+    size_t bytes; /* of its model file: what it takes of the memory for models */
     char recipe[65];
 };
 

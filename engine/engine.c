@@ -210,9 +210,9 @@ static double since(double *mark)
 }
 
 /* The picture is the chip: no detection, one face that fills it. */
-static enum err analyse_precropped(struct engine *e, const struct image *im,
-                                   const struct analyse_options *o, struct analysis *out,
-                                   struct err_info *err)
+static enum err analyse_precropped(struct engine *e, const struct embedder *m,
+                                   const struct image *im, const struct analyse_options *o,
+                                   struct analysis *out, struct err_info *err)
 {
     struct face *f = &out->faces[0];
     float *embedding[1] = {NULL};
@@ -228,18 +228,18 @@ static enum err analyse_precropped(struct engine *e, const struct image *im,
     f->score = 1;
     f->pass = "precropped";
     if (!o->embedding) return ERR_OK;
-    AUTO_FREE float *rows = mem_aligned(2 * embedder_row_floats(&e->embedder), sizeof *rows);
+    AUTO_FREE float *rows = mem_aligned(2 * embedder_row_floats(m), sizeof *rows);
     if (!rows) return err_set(err, ERR_NOMEM, "no memory for a chip");
-    if ((rc = embedder_rows_precropped(rows, &crops, &e->embedder, im, err))) return rc;
-    rc = embedder_run(embedding, 1, crops, rows, &e->embedder, e->lanes, err);
+    if ((rc = embedder_rows_precropped(rows, &crops, m, im, err))) return rc;
+    rc = embedder_run(embedding, 1, crops, rows, m, e->lanes, err);
     f->embedding = embedding[0];
-    f->dim = e->embedder.dim;
+    f->dim = m->dim;
     return rc;
 }
 
 /* The detections as they stand upright in im, and refined where the crops want it: [2][n], the
  * caller's. */
-static enum err upright_detections(struct detection **out, struct engine *e,
+static enum err upright_detections(struct detection **out, struct engine *e, bool refined,
                                    const struct detection *found, int n,
                                    const struct image *original, const struct image *im,
                                    int quarter, struct err_info *err)
@@ -251,8 +251,7 @@ static enum err upright_detections(struct detection **out, struct engine *e,
     if (!d) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
     for (int i = 0; i < n; i++) detection_turn(&d[i], &found[i], original->w, original->h, quarter);
     memcpy(d + n, d, (size_t)n * sizeof *d);
-    if (e->embedder.crops->refined && (rc = mtcnn_refine(d + n, n, &e->mtcnn, &runner, im, err)))
-        return rc;
+    if (refined && (rc = mtcnn_refine(d + n, n, &e->mtcnn, &runner, im, err))) return rc;
     *out = d;
     d = NULL;
     return ERR_OK;
@@ -260,10 +259,9 @@ static enum err upright_detections(struct detection **out, struct engine *e,
 
 /* The embedder's input for one face, and its chip as PNG where asked. */
 static enum err face_rows(struct face *f, float *rows, const struct upright *u,
-                          const struct engine *e, const struct analyse_options *o,
+                          const struct embedder *m, const struct analyse_options *o,
                           struct err_info *err)
 {
-    const struct embedder *m = &e->embedder;
     const struct embedder_face ef = {u->im, &u->steady, &u->place, u->chip};
     AUTO_FREE float *own = rows ? NULL : mem_aligned(embedder_row_floats(m), sizeof *own);
     AUTO_FREE uint8_t *chip = malloc(3 * (size_t)m->input.w * (size_t)m->input.h);
@@ -275,25 +273,25 @@ static enum err face_rows(struct face *f, float *rows, const struct upright *u,
     return o->chip_png ? face_chip_png(f, chip, m->input.w, err) : ERR_OK;
 }
 
-static enum err embed_faces(struct face *faces, int n, const float *rows, struct engine *e,
-                            struct err_info *err)
+static enum err embed_faces(struct face *faces, int n, const float *rows, const struct embedder *m,
+                            struct engine *e, struct err_info *err)
 {
     AUTO_FREE float **out = calloc((size_t)n + 1, sizeof *out);
     if (!out) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
-    enum err rc = embedder_run(out, n, e->embedder.crops->n, rows, &e->embedder, e->lanes, err);
+    enum err rc = embedder_run(out, n, m->crops->n, rows, m, e->lanes, err);
     for (int i = 0; i < n; i++) {
         faces[i].embedding = out[i];
-        faces[i].dim = e->embedder.dim;
+        faces[i].dim = m->dim;
     }
     return rc;
 }
 
-static enum err analyse_faces(struct engine *e, const struct image *im,
+static enum err analyse_faces(struct engine *e, const struct embedder *m, const struct image *im,
                               const struct analyse_options *o, const struct detection *found,
                               enum detect_pass pass, struct analysis *out, struct err_info *err)
 {
     const int quarter = detect_pass_quarter(pass), n = out->n;
-    const size_t per_face = embedder_row_floats(&e->embedder);
+    const size_t per_face = embedder_row_floats(m);
     double mark = clock_seconds();
     AUTO_IMAGE struct image turned = IMAGE_INIT;
     AUTO_FREE struct upright *u = malloc(sizeof *u);
@@ -307,7 +305,8 @@ static enum err analyse_faces(struct engine *e, const struct image *im,
         if ((rc = image_rotate(&turned, im, quarter, err))) return rc;
         u->im = &turned;
     }
-    if ((rc = upright_detections(&d, e, found, n, im, u->im, quarter, err))) return rc;
+    if ((rc = upright_detections(&d, e, m->crops->refined, found, n, im, u->im, quarter, err)))
+        return rc;
     for (int i = 0; i < n; i++) {
         struct face *f = &out->faces[i];
         struct quality q;
@@ -320,48 +319,63 @@ static enum err analyse_faces(struct engine *e, const struct image *im,
         if ((o->landmarks68 || o->mask || o->mask_png) &&
             (rc = face_landmarks_and_mask(f, u, e, im, quarter, o, err)))
             return rc;
-        if ((rc = face_rows(f, rows ? rows + (size_t)i * per_face : NULL, u, e, o, err))) return rc;
+        if ((rc = face_rows(f, rows ? rows + (size_t)i * per_face : NULL, u, m, o, err))) return rc;
     }
     out->took.align = since(&mark);
-    rc = o->embedding && n ? embed_faces(out->faces, n, rows, e, err) : ERR_OK;
+    rc = o->embedding && n ? embed_faces(out->faces, n, rows, m, e, err) : ERR_OK;
     out->took.embed = since(&mark);
     return rc;
 }
 
-enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
-                        const struct analyse_options *o, struct analysis *out, struct err_info *err)
+static enum err analyse(struct engine *e, const struct embedder *m, const uint8_t *bytes,
+                        size_t len, const struct analyse_options *o, struct analysis *a,
+                        struct err_info *err)
 {
-    double start = clock_seconds(), mark = start;
+    double mark = clock_seconds();
     AUTO_IMAGE struct image im = IMAGE_INIT;
     AUTO_FREE struct detection *found = NULL;
-    struct analysis a = {0};
     enum detect_pass pass = PASS_DEFAULT;
     int n = 1;
     enum err rc;
 
     if ((rc = image_decode(&im, bytes, len, err))) return rc;
-    a.width = im.w;
-    a.height = im.h;
-    a.took.decode = since(&mark);
+    a->width = im.w;
+    a->height = im.h;
+    a->took.decode = since(&mark);
     if (!o->precropped) {
         struct detect_options d = DETECT_OPTIONS_INIT;
         const struct face_runner runner = {lanes_run, e->lanes};
         d.retry = !o->no_retry;
         if (o->min_size > 0) d.min_size = o->min_size;
         if ((rc = detect_faces(&found, &n, &pass, &e->mtcnn, &runner, &im, &d, err))) return rc;
-        a.took.detect = since(&mark);
+        a->took.detect = since(&mark);
         if ((rc = select_faces(&n, found, n, im.w, im.h, o->select, err))) return rc;
     }
-    a.faces = calloc((size_t)n + 1, sizeof *a.faces);
-    if (!a.faces) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
-    a.n = n;
-    rc = o->precropped ? analyse_precropped(e, &im, o, &a, err)
-                       : analyse_faces(e, &im, o, found, pass, &a, err);
+    a->faces = calloc((size_t)n + 1, sizeof *a->faces);
+    if (!a->faces) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
+    a->n = n;
+    if (!o->precropped) return analyse_faces(e, m, &im, o, found, pass, a, err);
+    rc = analyse_precropped(e, m, &im, o, a, err);
+    a->took.embed = since(&mark);
+    return rc;
+}
+
+enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
+                        const struct analyse_options *o, struct analysis *out, struct err_info *err)
+{
+    const double start = clock_seconds();
+    const struct embedder *m;
+    struct analysis a = {0};
+    enum err rc = engine__embedder_use(&m, e, o->model, err);
+
+    if (rc) return rc;
+    engine__embedder_name(&a, e, m);
+    rc = analyse(e, m, bytes, len, o, &a, err);
+    engine__embedder_done(e, m);
     if (rc) {
         analysis_release(&a);
         return rc;
     }
-    if (o->precropped) a.took.embed = since(&mark);
     a.took.total = (clock_seconds() - start) * 1e3;
     *out = a;
     return ERR_OK;

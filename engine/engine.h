@@ -25,6 +25,7 @@ struct engine_options {
     const char *average; /* overrides the model's averaging ("none", "mirror"); NULL: the model's */
     const char *preset;  /* overrides the model's input: words of engine/model/preset.c; or NULL */
     int threads;         /* cores to compute on; 0: all */
+    int model_memory_mb; /* for embedders (the sizes of their files); 0: no limit */
 };
 
 NODISCARD enum err engine_open(struct engine **out, const struct engine_options *o,
@@ -36,6 +37,7 @@ enum face_select { FACE_MAIN, FACE_LARGEST, FACE_SINGLE, FACE_ALL };
 bool face_select_parse(enum face_select *out, const char *s);
 
 struct analyse_options {
+    const char *model; /* embedder; NULL: the default one. Loaded when it is first asked for */
     enum face_select select;
     bool embedding;
     bool landmarks68; /* needs the optional model: ERR_NOT_FOUND without it */
@@ -81,13 +83,15 @@ struct analysis {
     int n;
     struct face
         *faces; /* main face first for main/largest/single; for all: by area, largest first */
+    /* The embedder: live as long as the engine. */
+    const char *model, *precision, *recipe, *calibration; /* calibration: JSON or NULL */
     struct timings took;
 };
 
 /* Decode -> detect -> landmarks -> align -> embed. On ERR_OK *out is the caller's
  * (analysis_release). select MAIN/LARGEST/SINGLE and no face: ERR_NO_FACE; SINGLE and several:
- * ERR_MANY_FACES; ALL and none: ERR_OK with n = 0. Else the errors of image_decode
- * (engine/image/image.h), ERR_NOMEM. */
+ * ERR_MANY_FACES; ALL and none: ERR_OK with n = 0. ERR_INVALID: no such embedder; ERR_BUSY: no
+ * memory to load it now. Else the errors of image_decode (engine/image/image.h), ERR_NOMEM. */
 NODISCARD enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
                                   const struct analyse_options *o, struct analysis *out,
                                   struct err_info *err);
@@ -108,13 +112,15 @@ struct model_info {
     const char *precision; /* "f32" or "bf16" where loaded */
     const char *backend;
     const char *calibration; /* JSON or NULL */
+    /* Hash (hex) of weights, graph, preprocessing, detector, crop, averaging and output layer:
+     * embeddings and calibrations are only comparable within one recipe. NULL: never loaded yet. */
+    const char *recipe;
 };
-/* Borrowed; lives as long as the engine. */
-const struct model_info *engine_models(const struct engine *e, size_t *n);
+/* Every model of the folder as it is now, up to max of them into out; returns how many there are.
+ * Their strings live as long as the engine. */
+size_t engine_models(struct engine *e, struct model_info *out, size_t max);
+/* The default embedder; lives as long as the engine, and is loaded throughout. */
 const struct model_info *engine_embedder(const struct engine *e);
-/* Hash (hex) of weights, graph, preprocessing, detector, crop, averaging and output layer:
- * embeddings and calibrations are only comparable within one recipe. */
-const char *engine_recipe(const struct engine *e);
 
 /* --- models on disk, without an engine --- */
 /* Every model of a folder, sorted by name: {name, role, license, ...} with loaded = false. *list is

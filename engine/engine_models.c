@@ -73,8 +73,8 @@ void engine_model_list_free(struct model_info *list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct model_info *m = &list[i];
-        const char *owned[] = {m->name,          m->role,   m->license,    m->source_file,
-                               m->source_sha256, m->sha256, m->calibration};
+        const char *owned[] = {m->name,          m->role,   m->license,     m->source_file,
+                               m->source_sha256, m->sha256, m->calibration, m->recipe};
         for (size_t k = 0; k < ARRAY_LEN(owned); k++) free((void *)owned[k]);
     }
     free(list);

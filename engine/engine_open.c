@@ -42,60 +42,41 @@ enum err engine__parse_precision(enum nn_precision *out, const char *s, struct e
     return ERR_OK;
 }
 
-/* What a missing model means to a person. */
-static enum err fetch_first(const char *name, const struct engine_options *o, struct err_info *err)
-{
-    return err_set(err, ERR_NOT_FOUND, "model %.64s is not in %.200s: run `visavis model fetch`",
-                   name, o->models_dir);
-}
-
 static enum err open_models(struct engine *e, const struct engine_options *o, struct err_info *err)
 {
     for (int i = 0; i < EM_COUNT; i++) {
         const char *name = model_names_fixed[i];
         enum err rc = model_open(&e->model[i], o->models_dir, name, err);
         if (rc == ERR_NOT_FOUND && i == EM_ERT68) continue;
-        if (rc == ERR_NOT_FOUND) return fetch_first(name, o, err);
+        if (rc == ERR_NOT_FOUND)
+            return err_set(err, rc, "model %.64s is not in %.200s: run `visavis model fetch`", name,
+                           o->models_dir);
         if (rc) return rc;
     }
     return ERR_OK;
 }
 
-static enum err make_nets(struct engine *e, enum nn_backend backend, struct err_info *err)
+static enum err make_nets(struct engine *e, struct err_info *err)
 {
     enum err rc;
     /* Detectors stay in float32: 1e-3 of noise moves boxes by 2 % of their height. */
-    if ((rc = nn_net_new(&e->net_p, &e->model[EM_PNET]->graph, backend, NN_F32, err))) return rc;
-    if ((rc = nn_net_new(&e->net_r, &e->model[EM_RNET]->graph, backend, NN_F32, err))) return rc;
-    if ((rc = nn_net_new(&e->net_o, &e->model[EM_ONET]->graph, backend, NN_F32, err))) return rc;
+    if ((rc = nn_net_new(&e->net_p, &e->model[EM_PNET]->graph, e->backend, NN_F32, err))) return rc;
+    if ((rc = nn_net_new(&e->net_r, &e->model[EM_RNET]->graph, e->backend, NN_F32, err))) return rc;
+    if ((rc = nn_net_new(&e->net_o, &e->model[EM_ONET]->graph, e->backend, NN_F32, err))) return rc;
     e->mtcnn = (struct mtcnn){e->net_p, e->net_r, e->net_o};
     return ERR_OK;
 }
 
-static enum err open_embedder(struct engine *e, const struct engine_options *o,
-                              enum nn_backend backend, struct err_info *err)
+static void describe_detection(struct engine *e)
 {
-    char detection[512];
     size_t at = 0;
-    enum nn_precision precision;
-    enum err rc = engine__parse_precision(&precision, o->precision, err);
-    if (rc) return rc;
     for (int i = EM_PNET; i <= EM_ERT5; i++)
-        at += (size_t)snprintf(detection + at, sizeof detection - at, "%s=%s\n",
+        at += (size_t)snprintf(e->detection + at, sizeof e->detection - at, "%s=%s\n",
                                model_names_fixed[i], e->model[i]->sha256);
-    const struct embedder_options eo = {.models_dir = o->models_dir,
-                                        .name = o->embedder ? o->embedder : DEFAULT_EMBEDDER,
-                                        .preset = o->preset,
-                                        .average = o->average,
-                                        .backend = backend,
-                                        .precision = precision,
-                                        .detection = detection};
-    rc = embedder_open(&e->embedder, &eo, err);
-    return rc == ERR_NOT_FOUND ? fetch_first(eo.name, o, err) : rc;
 }
 
-static enum err make_infos(struct engine *e, const char *dir, const char *backend,
-                           struct err_info *err)
+/* The folder's models; those that find faces are loaded already. */
+static enum err list_models(struct engine *e, const char *dir, struct err_info *err)
 {
     enum err rc = engine_model_list(&e->infos, &e->n_infos, dir, err);
     if (rc) return rc;
@@ -103,20 +84,10 @@ static enum err make_infos(struct engine *e, const char *dir, const char *backen
         struct model_info *m = &e->infos[i];
         for (int k = 0; k < EM_COUNT; k++)
             if (e->model[k] && strcmp(m->name, e->model[k]->name) == 0) m->loaded = true;
-        if (strcmp(m->name, e->embedder.model->name) == 0) m->loaded = true;
         if (!m->loaded) continue;
-        m->backend = backend;
+        m->backend = nn_backend_name(e->backend);
         m->precision = nn_precision_name(NN_F32);
-        if (strcmp(m->name, e->embedder.model->name) == 0) {
-            m->precision = nn_precision_name(nn_net_precision(e->embedder.net));
-            m->average = e->embedder.crops->name;
-            m->dim = e->embedder.dim;
-            e->embedder_info = m;
-        }
     }
-    if (!e->embedder_info)
-        return err_set(err, ERR_IO, "model %.64s has gone from %.200s", e->embedder.model->name,
-                       dir);
     return ERR_OK;
 }
 
@@ -128,24 +99,29 @@ static int cores(void)
 
 enum err engine_open(struct engine **out, const struct engine_options *o, struct err_info *err)
 {
-    int threads = o->threads ? o->threads : cores();
-    enum nn_backend backend;
+    const int threads = o->threads ? o->threads : cores();
+    const char *embedder = o->embedder ? o->embedder : DEFAULT_EMBEDDER;
     enum err rc;
     struct engine *e;
 
     if (threads < 1 || threads > THREADS_MAX)
         return err_set(err, ERR_INVALID, "%d threads: expected 1 to %d", threads, THREADS_MAX);
     if (!(e = calloc(1, sizeof *e))) return err_set(err, ERR_NOMEM, "no memory for an engine");
-    if ((rc = engine__parse_backend(&backend, o->backend, err))) goto fail;
+    pthread_mutex_init(&e->loading, NULL);
+    pthread_mutex_init(&e->lock, NULL);
+    if ((rc = engine__parse_backend(&e->backend, o->backend, err))) goto fail;
+    if ((rc = engine__parse_precision(&e->precision, o->precision, err))) goto fail;
     if ((rc = open_models(e, o, err))) goto fail;
-    if ((rc = open_embedder(e, o, backend, err))) goto fail;
-    if ((rc = make_nets(e, backend, err))) goto fail;
+    if ((rc = make_nets(e, err))) goto fail;
     if ((rc = ert_open(&e->ert5, e->model[EM_ERT5], err))) goto fail;
     if (e->model[EM_ERT68] && (rc = ert_open(&e->ert68, e->model[EM_ERT68], err))) goto fail;
-    if ((rc = make_infos(e, o->models_dir, nn_backend_name(backend), err))) goto fail;
+    describe_detection(e);
+    if ((rc = list_models(e, o->models_dir, err))) goto fail;
     /* One thread a lane: the nets are small, so cores are better spent on different pictures than
      * on barriers. */
     if ((rc = lanes_new(&e->lanes, threads, 1, err))) goto fail;
+    if ((rc = engine__embedders_init(e, o, err))) goto fail;
+    if ((rc = engine__embedder_open_default(e, o, embedder, err))) goto fail;
     *out = e;
     return ERR_OK;
 fail:
@@ -157,31 +133,22 @@ void engine_close(struct engine *e)
 {
     if (!e) return;
     lanes_free(e->lanes);
+    engine__embedders_release(e);
     engine_model_list_free(e->infos, e->n_infos);
     ert_close(e->ert5);
     ert_close(e->ert68);
     nn_net_free(e->net_p);
     nn_net_free(e->net_r);
     nn_net_free(e->net_o);
-    embedder_close(&e->embedder);
     for (int i = 0; i < EM_COUNT; i++) model_close(e->model[i]);
+    pthread_mutex_destroy(&e->lock);
+    pthread_mutex_destroy(&e->loading);
     free(e);
-}
-
-const struct model_info *engine_models(const struct engine *e, size_t *n)
-{
-    *n = e->n_infos;
-    return e->infos;
 }
 
 const struct model_info *engine_embedder(const struct engine *e)
 {
     return e->embedder_info;
-}
-
-const char *engine_recipe(const struct engine *e)
-{
-    return e->embedder.recipe;
 }
 
 void engine_stats(const struct engine *e, struct engine_stats *out)

@@ -26,6 +26,7 @@ struct lane {
     struct nn_exec *exec;
     float *scratch; /* gathered inputs and outputs of a batch with several owners */
     size_t scratch_floats;
+    unsigned forgot; /* how many of the lanes' forgettings it has done */
 };
 
 struct lanes {
@@ -33,6 +34,11 @@ struct lanes {
     pthread_cond_t work;
     struct item *head, **tail;
     bool stop;
+    /* A net to forget: the forgets-th; one at a time. */
+    pthread_mutex_t forgetting;
+    pthread_cond_t forgotten;
+    const struct nn_net *forget;
+    unsigned forgets;
     int n, started;
     struct lane *lane;
     struct lane_stats stats;
@@ -149,7 +155,14 @@ static void *lane_main(void *self)
 
     pthread_mutex_lock(&l->lock);
     for (;;) {
-        while (!l->head && !l->stop) pthread_cond_wait(&l->work, &l->lock);
+        while (!l->head && !l->stop && lane->forgot == l->forgets)
+            pthread_cond_wait(&l->work, &l->lock);
+        if (lane->forgot != l->forgets) {
+            nn_exec_forget(lane->exec, l->forget);
+            lane->forgot = l->forgets;
+            pthread_cond_broadcast(&l->forgotten);
+            continue;
+        }
         if (!l->head) break;
         int rows;
         struct item *first = take_batch(l, &rows);
@@ -188,6 +201,19 @@ enum err lanes_run(void *self, const struct nn_net *net, int n, int h, int w, co
     return item.rc;
 }
 
+void lanes_forget(struct lanes *l, const struct nn_net *net)
+{
+    pthread_mutex_lock(&l->forgetting);
+    pthread_mutex_lock(&l->lock);
+    l->forget = net;
+    l->forgets++;
+    pthread_cond_broadcast(&l->work);
+    for (int i = 0; i < l->started; i++)
+        while (l->lane[i].forgot != l->forgets) pthread_cond_wait(&l->forgotten, &l->lock);
+    pthread_mutex_unlock(&l->lock);
+    pthread_mutex_unlock(&l->forgetting);
+}
+
 void lanes_stats(struct lanes *l, struct lane_stats *out)
 {
     pthread_mutex_lock(&l->lock);
@@ -204,6 +230,8 @@ enum err lanes_new(struct lanes **out, int n_lanes, int threads_each, struct err
     struct lanes *l = calloc(1, sizeof *l);
     if (!l) return err_set(err, ERR_NOMEM, "no memory for the lanes");
     pthread_mutex_init(&l->lock, NULL);
+    pthread_mutex_init(&l->forgetting, NULL);
+    pthread_cond_init(&l->forgotten, NULL);
     pthread_cond_init(&l->work, NULL);
     l->tail = &l->head;
     l->n = n_lanes;
@@ -247,6 +275,8 @@ void lanes_free(struct lanes *l)
     }
     free(l->lane);
     pthread_cond_destroy(&l->work);
+    pthread_cond_destroy(&l->forgotten);
+    pthread_mutex_destroy(&l->forgetting);
     pthread_mutex_destroy(&l->lock);
     free(l);
 }

@@ -37,6 +37,10 @@ void lanes_free(struct lanes *l);
 NODISCARD enum err lanes_run(void *self, const struct nn_net *net, int n, int h, int w,
                              const float *in, float *const *outs, struct err_info *err);
 
+/* Drops what the lanes keep for a net, before nn_net_free; blocks until every lane has. Nobody may
+ * be running it. */
+void lanes_forget(struct lanes *l, const struct nn_net *net);
+
 struct lane_stats {
     int lanes, waiting;
     unsigned long long batches, rows, histogram[LANE_HISTOGRAM];

@@ -67,6 +67,7 @@ struct model {
     int importer;    /* version of the importers that wrote it */
     char sha256[65]; /* of this file's graph, tensors and input: changes when answers may change.
                         Not of the calibration. */
+    size_t bytes;    /* of its file */
     const char *calibration; /* JSON text, borrowed from st; NULL: none */
     bool restricted; /* the licence excludes something (non-commercial): needs --accept-license to
                         import */

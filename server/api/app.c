@@ -15,12 +15,6 @@ enum err app_open(struct app *app, const char *data_dir, const struct engine_opt
     if ((rc = store_open(&app->store, data_dir, err)) || (rc = app_keys_reload(app, err)) ||
         (rc = engine_open(&app->engine, engine, err)))
         goto fail;
-    const struct model_info *embedder = engine_embedder(app->engine);
-    if (embedder->calibration &&
-        (rc = calibration_parse(&app->calibration, embedder->calibration, err))) {
-        err_prefix(err, "the calibration of %s", embedder->name);
-        goto fail;
-    }
     if ((rc = app_warm_up(app, err))) goto fail;
     return ERR_OK;
 fail:
@@ -31,7 +25,6 @@ fail:
 void app_close(struct app *app)
 {
     engine_close(app->engine);
-    calibration_free(app->calibration);
     store_close(app->store);
     free(app->keys);
     pthread_rwlock_destroy(&app->keys_lock);

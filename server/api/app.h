@@ -13,7 +13,6 @@
 
 struct app {
     struct engine *engine;
-    struct calibration *calibration; /* of the engine's embedder; NULL: it has none */
     struct store *store;
     struct http *http; /* NULL before it serves */
     bool loopback;     /* listens on a loopback address: open to local clients without a key */

@@ -196,12 +196,15 @@ enum err compare_faces(json_t **out, const struct compare_model *m, const struct
     return *out ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for the answer");
 }
 
-enum err compare_answer(json_t **out, const struct engine *e, const struct calibration *cal,
-                        const struct analysis *a, const struct analysis *b,
+enum err compare_answer(json_t **out, const struct analysis *a, const struct analysis *b,
                         const struct compare_options *o, struct err_info *err)
 {
-    const struct model_info *info = engine_embedder(e);
-    const struct compare_model m = {info->name, info->precision, engine_recipe(e)};
+    const struct compare_model m = {a->model, a->precision, a->recipe};
+    struct calibration *cal = NULL;
+    enum err rc = a->calibration ? calibration_parse(&cal, a->calibration, err) : ERR_OK;
 
-    return compare_faces(out, &m, cal, a, b, o, err);
+    if (rc) return err_prefix(err, "the calibration of %s", a->model);
+    rc = compare_faces(out, &m, cal, a, b, o, err);
+    calibration_free(cal);
+    return rc;
 }

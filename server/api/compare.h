@@ -15,7 +15,7 @@ struct compare_options {
 };
 #define COMPARE_DEFAULT_FMR 1e-3
 
-/* What the answer says about the model: an engine's, or given by hand in tests. */
+/* What the answer says about the model. */
 struct compare_model {
     const char *name, *precision, *recipe;
 };
@@ -30,10 +30,9 @@ struct compare_model {
  * [[faces of a],[faces of b]], and the top-level decision is that of the best pair. cal NULL (the
  * model has no calibration) or one of another recipe: ERR_FMR_UNSUPPORTED. A missing face is
  * ERR_NO_FACE naming image1 or image2. */
-NODISCARD enum err compare_answer(json_t **out, const struct engine *e,
-                                  const struct calibration *cal, const struct analysis *a,
-                                  const struct analysis *b, const struct compare_options *o,
-                                  struct err_info *err);
+NODISCARD enum err compare_answer(json_t **out, const struct analysis *a, const struct analysis *b,
+                                  const struct compare_options *o, struct err_info *err);
+/* The same with a calibration that is parsed already. */
 NODISCARD enum err compare_faces(json_t **out, const struct compare_model *m,
                                  const struct calibration *cal, const struct analysis *a,
                                  const struct analysis *b, const struct compare_options *o,

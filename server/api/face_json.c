@@ -170,6 +170,7 @@ json_t *model_json(const struct model_info *m)
     json_object_set_new(o, "dimension", json_integer(m->dim));
     if (m->average) json_object_set_new(o, "average", json_string(m->average));
     if (m->precision) json_object_set_new(o, "precision", json_string(m->precision));
+    if (m->recipe) json_object_set_new(o, "recipe", json_string(m->recipe));
     if (m->backend) json_object_set_new(o, "backend", json_string(m->backend));
     json_object_set_new(o, "calibration", calibration_json(m->calibration));
     return o;

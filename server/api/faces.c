@@ -6,9 +6,9 @@
 
 const struct faces_spec faces_spec_one = {
     .image = {"image"},
-    .option = {"face", "include", "min_size", "retry"},
+    .option = {"face", "include", "min_size", "model", "retry"},
     .face = FACE_ALL,
-    .json = "{s?s%,s?s,s?s,s?F,s?b}",
+    .json = "{s?s%,s?s,s?s,s?F,s?s,s?b}",
 };
 
 static enum err answer(struct app *app, struct request *rq, struct reply *rp, bool embedding,
@@ -34,9 +34,9 @@ static enum err answer(struct app *app, struct request *rq, struct reply *rp, bo
         faces_in_took(rq, &a.took);
         json_t *o = analysis_json(&a);
         if (o && embedding) {
-            const struct model_info *m = engine_embedder(app->engine);
-            json_object_set_new(o, "model", json_string(m->name));
-            json_object_set_new(o, "recipe", json_string(engine_recipe(app->engine)));
+            json_object_set_new(o, "model", json_string(a.model));
+            json_object_set_new(o, "precision", json_string(a.precision));
+            json_object_set_new(o, "recipe", json_string(a.recipe));
         }
         rc = reply_json(rp, 200, o, err);
     }

@@ -12,7 +12,7 @@ static const double MIN_SIZE_LEAST = 12, MIN_SIZE_MOST = 4096; /* pixels; 12 is 
 
 /* The options as they were given; NULL: not. */
 struct texts {
-    const char *face, *fmr, *include, *min_size, *retry;
+    const char *face, *fmr, *include, *min_size, *model, *retry;
 };
 
 static const char **text_of(struct texts *t, const char *name)
@@ -21,7 +21,7 @@ static const char **text_of(struct texts *t, const char *name)
         const char *name, **at;
     } table[] = {
         {"face", &t->face},         {"fmr", &t->fmr},     {"include", &t->include},
-        {"min_size", &t->min_size}, {"retry", &t->retry},
+        {"min_size", &t->min_size}, {"model", &t->model}, {"retry", &t->retry},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
         if (!strcmp(table[i].name, name)) return table[i].at;
@@ -111,7 +111,8 @@ static enum err explain_json(json_t *root, const struct faces_spec *spec, const 
     if (!json_is_object(root)) return err_set(err, ERR_INVALID, "the JSON body is not an object");
     json_object_foreach(root, key, value)
     {
-        if (image_index(spec, key) >= 0 || !strcmp(key, "face") || !strcmp(key, "include")) {
+        if (image_index(spec, key) >= 0 || !strcmp(key, "face") || !strcmp(key, "include") ||
+            !strcmp(key, "model")) {
             if (!json_is_string(value))
                 return err_set(err, ERR_INVALID, "JSON field \"%s\" is not a string", key);
         } else if (!strcmp(key, "fmr") || !strcmp(key, "min_size")) {
@@ -155,7 +156,7 @@ static enum err decode(struct faces_in *in, int i, const char *name, const char 
 static enum err from_json(struct faces_in *in, struct texts *t, const struct faces_spec *spec,
                           struct request *rq, struct reply *rp, struct err_info *err)
 {
-    const char *text[2] = {NULL, NULL}, *face = NULL, *include = NULL;
+    const char *text[2] = {NULL, NULL}, *face = NULL, *include = NULL, *model = NULL;
     size_t len[2] = {0, 0};
     double fmr = NAN, min_size = NAN;
     int retry = -1;
@@ -170,20 +171,21 @@ static enum err from_json(struct faces_in *in, struct texts *t, const struct fac
     bool two = spec->image[1] != NULL;
     int bad = two ? json_unpack_ex(root, &why, JSON_STRICT, spec->json, spec->image[0], &text[0],
                                    &len[0], spec->image[1], &text[1], &len[1], "face", &face, "fmr",
-                                   &fmr, "min_size", &min_size, "retry", &retry)
+                                   &fmr, "min_size", &min_size, "model", &model, "retry", &retry)
                   : json_unpack_ex(root, &why, JSON_STRICT, spec->json, spec->image[0], &text[0],
                                    &len[0], "face", &face, "include", &include, "min_size",
-                                   &min_size, "retry", &retry);
+                                   &min_size, "model", &model, "retry", &retry);
     if (bad) return explain_json(root, spec, &why, err);
     if (face) rc = set_text(t, "face", face, err);
     if (!rc && include) rc = set_text(t, "include", include, err);
+    if (!rc && model) rc = set_text(t, "model", model, err);
     if (!rc && !isnan(fmr)) rc = number_text(t, "fmr", fmr, rq, err);
     if (!rc && !isnan(min_size)) rc = number_text(t, "min_size", min_size, rq, err);
     if (!rc && retry >= 0) rc = set_text(t, "retry", retry ? "true" : "false", err);
     for (int i = 0; !rc && i < 2; i++)
         if (text[i]) rc = decode(in, i, spec->image[i], text[i], len[i], rp, err);
     /* The strings live in root; the options are read by then, but they outlive it in t. */
-    const char **keep[] = {&t->face, &t->include};
+    const char **keep[] = {&t->face, &t->include, &t->model};
     for (size_t i = 0; !rc && i < ARRAY_LEN(keep); i++)
         if (*keep[i] && !(*keep[i] = arena_copy(&rq->arena, *keep[i], strlen(*keep[i]))))
             rc = err_set(err, ERR_NOMEM, "no memory for an option");
@@ -254,6 +256,7 @@ static enum err parse_options(struct faces_in *in, const struct texts *t, struct
                            t->retry);
         in->options.no_retry = !yes;
     }
+    in->options.model = t->model;
     return t->include ? parse_include(&in->options, t->include, err) : ERR_OK;
 }
 

@@ -11,7 +11,7 @@
 /* What a route takes. */
 struct faces_spec {
     const char *image[3];  /* names of its pictures, NULL at the end */
-    const char *option[6]; /* of "face", "fmr", "include", "min_size", "retry"; NULL at the end */
+    const char *option[7]; /* of those in faces_in.c; NULL at the end */
     enum face_select face; /* unless asked otherwise */
     const char *json;      /* json_unpack format: s?s% for each image, then the options */
 };
@@ -25,7 +25,8 @@ struct faces_in {
         size_t len;
         struct buf decoded;
     } image[2];
-    struct analyse_options options; /* select, what to include, min_size, no_retry */
+    struct analyse_options options; /* model (borrowed from the request), select, what to include,
+                                       min_size, no_retry */
     double fmr;                     /* 0: the default */
 };
 

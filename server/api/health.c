@@ -24,7 +24,7 @@ enum err api_health_ready(struct app *app, struct request *rq, struct reply *rp,
         return err_set(err, ERR_BUSY, "not ready: the server is shutting down");
     if (!app->engine || !atomic_load(&app->ready))
         return err_set(err, ERR_BUSY, "not ready: no inference has succeeded yet");
-    engine_models(app->engine, &n);
+    n = engine_models(app->engine, NULL, 0);
     if (!n) return err_set(err, ERR_BUSY, "not ready: no models are loaded");
     return reply_json(rp, 200, json_pack("{s:s, s:i}", "status", "ready", "models", (int)n), err);
 }

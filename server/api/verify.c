@@ -5,9 +5,9 @@
 
 const struct faces_spec faces_spec_verify = {
     .image = {"image1", "image2"},
-    .option = {"face", "fmr", "min_size", "retry"},
+    .option = {"face", "fmr", "min_size", "model", "retry"},
     .face = FACE_MAIN,
-    .json = "{s?s%,s?s%,s?s,s?F,s?F,s?b}",
+    .json = "{s?s%,s?s%,s?s,s?F,s?F,s?s,s?b}",
 };
 
 static enum err analyse_both(struct analysis a[2], struct app *app, const struct faces_in *in,
@@ -38,7 +38,7 @@ enum err api_verify(struct app *app, struct request *rq, struct reply *rp, struc
     rc = analyse_both(a, app, &in, rq, rp, err);
     if (!rc) {
         struct compare_options o = {in.options.select, in.fmr};
-        rc = compare_answer(&answer, app->engine, app->calibration, &a[0], &a[1], &o, err);
+        rc = compare_answer(&answer, &a[0], &a[1], &o, err);
         if (rc == ERR_NO_FACE) reply_detail(rp, "image", faces_spec_verify.image[a[0].n ? 1 : 0]);
     }
     if (!rc) rc = reply_json(rp, 200, answer, err);

@@ -242,8 +242,8 @@ static json_t *common(const struct eval *v, size_t pairs, size_t genuine, double
                      (json_int_t)impostor, "images", (json_int_t)v->set.names.n, "people",
                      (json_int_t)v->set.people.n, "eer", roc_eer(roc), "tar_at_fmr",
                      eval_tar_json(roc, decades), "model", m->name, "recipe",
-                     engine_recipe(v->engine), "precision", m->precision, "average", m->average,
-                     "command", v->command);
+                     engine_embedder(v->engine)->recipe, "precision", m->precision, "average",
+                     m->average, "command", v->command);
 }
 
 static json_t *lost_names(const struct eval_set *set)
@@ -321,7 +321,7 @@ static enum err measure_all(struct eval *v, struct err_info *err)
 static enum err make_calibration(struct eval *v, struct err_info *err)
 {
     const struct calibration_origin o = {.source = v->source,
-                                         .recipe = engine_recipe(v->engine),
+                                         .recipe = engine_embedder(v->engine)->recipe,
                                          .model = engine_embedder(v->engine)->name,
                                          .command = v->command,
                                          .people = v->all_dir ? v->all.people : v->set.people.n,

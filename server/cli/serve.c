@@ -33,6 +33,8 @@ static const char usage[] =
     "                     seconds for a request's headers (15), for its body (120), and\n"
     "                     without a byte of it (15)\n"
     "  --require-key      want a key from loopback clients too\n"
+    "  --model-memory MB  embedders (by the size of their files) that stay loaded (default: all\n"
+    "                     that were asked for)\n"
     "  --routes           print the routes and stop\n" CLI_ENGINE_HELP;
 
 enum {
@@ -45,6 +47,7 @@ enum {
     OPT_BODY,
     OPT_STALL,
     OPT_REQUIRE_KEY,
+    OPT_MODEL_MEMORY,
     OPT_ROUTES,
     OPT_HELP
 };
@@ -59,6 +62,7 @@ static const struct option options[] = {
     {"body-timeout", required_argument, NULL, OPT_BODY},
     {"stall-timeout", required_argument, NULL, OPT_STALL},
     {"require-key", no_argument, NULL, OPT_REQUIRE_KEY},
+    {"model-memory", required_argument, NULL, OPT_MODEL_MEMORY},
     {"routes", no_argument, NULL, OPT_ROUTES},
     {"help", no_argument, NULL, OPT_HELP},
     CLI_ENGINE_OPTIONS,
@@ -100,6 +104,8 @@ static bool set_option(struct serve *s, int opt, const char *value)
     case OPT_REQUIRE_KEY:
         s->require_key = true;
         return true;
+    case OPT_MODEL_MEMORY:
+        return cli_int(&s->engine.options.model_memory_mb, "--model-memory", value, 1, 1 << 20);
     case OPT_ROUTES:
         s->routes = true;
         return true;

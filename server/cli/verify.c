@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "engine/base/mem.h"
-#include "engine/match.h"
 #include "server/api/compare.h"
 #include "server/api/face_json.h"
 #include "server/cli/cli.h"
@@ -43,17 +42,13 @@ static enum err verify(json_t **answer, struct engine *e, char **files,
                        const struct analyse_options *o, const struct compare_options *c,
                        struct err_info *err)
 {
-    const char *text = engine_embedder(e)->calibration;
-    struct calibration *cal = NULL;
     struct analysis a = {0}, b = {0};
-    enum err rc = text ? calibration_parse(&cal, text, err) : ERR_OK;
+    enum err rc = analyse(e, files[0], "image1", o, &a, err);
 
-    if (!rc) rc = analyse(e, files[0], "image1", o, &a, err);
     if (!rc) rc = analyse(e, files[1], "image2", o, &b, err);
-    if (!rc) rc = compare_answer(answer, e, cal, &a, &b, c, err);
+    if (!rc) rc = compare_answer(answer, &a, &b, c, err);
     analysis_release(&a);
     analysis_release(&b);
-    calibration_free(cal);
     return rc;
 }
 

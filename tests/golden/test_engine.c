@@ -10,6 +10,7 @@
 #include "engine/base/mem.h"
 #include "engine/engine.h"
 #include "engine/match.h"
+#include "engine/model/import/import.h"
 #include "tests/support.h"
 
 #include <math.h>
@@ -317,9 +318,9 @@ static void recipes_tell_averages_apart(void **state)
     (void)state;
     struct engine *a = open_engine(1, "none"), *b = open_engine(1, "mirror"),
                   *c = open_engine(2, "mirror");
-    assert_int_equal(strlen(engine_recipe(a)), 64);
-    assert_string_not_equal(engine_recipe(a), engine_recipe(b));
-    assert_string_equal(engine_recipe(b), engine_recipe(c));
+    assert_int_equal(strlen(engine_embedder(a)->recipe), 64);
+    assert_string_not_equal(engine_embedder(a)->recipe, engine_embedder(b)->recipe);
+    assert_string_equal(engine_embedder(b)->recipe, engine_embedder(c)->recipe);
     assert_string_equal(engine_embedder(a)->name, "dlib-resnet");
     assert_int_equal(engine_embedder(a)->dim, 128);
     engine_close(a);
@@ -340,6 +341,105 @@ static void recipes_tell_averages_apart(void **state)
         ERR_INVALID);
 }
 
+/* The default models and the mini VGG-Face under two names, in a folder of their own. */
+static void folder_of_models(char dir[64], const char *const *vgg, int n)
+{
+    static const char *const defaults[] = {"mtcnn-p", "mtcnn-r", "mtcnn-o", "dlib-5point",
+                                           "dlib-resnet"};
+    struct err_info err = ERR_INFO_INIT;
+    char from[4400], to[128], name[64];
+    snprintf(dir, 64, "/tmp/visavis-test-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    for (size_t i = 0; i < ARRAY_LEN(defaults); i++) {
+        snprintf(from, sizeof from, "%s/%s.safetensors", test_models_dir(), defaults[i]);
+        snprintf(to, sizeof to, "%s/%s.safetensors", dir, defaults[i]);
+        assert_int_equal(symlink(from, to), 0);
+    }
+    for (int i = 0; i < n; i++) {
+        const struct import_options o = {.accept_license = true, .name = vgg[i]};
+        if (import_file(name, SHARED "/goldens/vggface-mini/matconvnet.mat", dir, &o, &err))
+            fail_msg("%s", err.message);
+    }
+}
+
+static void delete_folder(const char *dir)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
+static int loaded(struct engine *e, const char *name)
+{
+    struct model_info list[16];
+    const size_t n = engine_models(e, list, ARRAY_LEN(list));
+    assert_true(n <= ARRAY_LEN(list));
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(list[i].name, name)) return list[i].loaded;
+    return -1;
+}
+
+static struct analysis analyse_with(struct engine *e, const struct buf *b, const char *model,
+                                    bool precropped)
+{
+    const struct analyse_options o = {
+        .model = model, .embedding = true, .precropped = precropped, .chip_png = true};
+    struct analysis a = {0};
+    struct err_info err = ERR_INFO_INIT;
+    if (engine_analyse(e, b->data, b->len, &o, &a, &err)) fail_msg("%s: %s", model, err.message);
+    return a;
+}
+
+/* Several embedders in one engine: each is loaded when it is asked for, the one used longest ago
+ * goes when the memory is full, and answers stay what they are. */
+static void embedders_come_and_go(void **state)
+{
+    static const char *const vgg[] = {"vgg-a", "vgg-b"};
+    (void)state;
+    if (!test_have_models() || !test_have_shared()) skip();
+    char dir[64];
+    folder_of_models(dir, vgg, 2);
+    struct engine *e = NULL;
+    struct err_info err = ERR_INFO_INIT;
+    /* dlib-resnet has 22 MB, a mini VGG-Face 2: room for one of them */
+    const struct engine_options o = {.models_dir = dir, .threads = 2, .model_memory_mb = 26};
+    if (engine_open(&e, &o, &err)) fail_msg("%s", err.message);
+    struct buf b = test_read(pictures[0]);
+    assert_int_equal(loaded(e, "vgg-a"), 0);
+    struct analysis first = analyse_with(e, &b, "vgg-a", false);
+    assert_string_equal(first.model, "vgg-a");
+    assert_int_equal(first.faces[0].dim, 256);
+    assert_null(first.calibration);
+    assert_int_equal(loaded(e, "vgg-a"), 1);
+    for (int i = 0; i < 3; i++) {
+        struct analysis other = analyse_with(e, &b, "vgg-b", false);
+        assert_int_equal(loaded(e, "vgg-a"), 0);
+        struct analysis again = analyse_with(e, &b, "vgg-a", false),
+                        own = analyse_with(e, &b, NULL, false);
+        assert_string_equal(own.model, "dlib-resnet");
+        assert_int_equal(own.faces[0].dim, 128);
+        assert_string_equal(other.recipe, first.recipe); /* the same weights */
+        assert_string_not_equal(own.recipe, first.recipe);
+        assert_memory_equal(again.faces[0].embedding, first.faces[0].embedding,
+                            256 * sizeof(float));
+        assert_memory_equal(other.faces[0].embedding, first.faces[0].embedding,
+                            256 * sizeof(float));
+        analysis_release(&other);
+        analysis_release(&again);
+        analysis_release(&own);
+    }
+    struct analysis a = {0};
+    const struct analyse_options none = {.model = "nobody", .embedding = true},
+                                 no_embedder = {.model = "mtcnn-p", .embedding = true};
+    assert_int_equal(engine_analyse(e, b.data, b.len, &none, &a, &err), ERR_INVALID);
+    assert_non_null(strstr(err.message, "nobody"));
+    assert_int_equal(engine_analyse(e, b.data, b.len, &no_embedder, &a, &err), ERR_INVALID);
+    analysis_release(&first);
+    engine_close(e);
+    buf_release(&b);
+    delete_folder(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +451,7 @@ int main(void)
         cmocka_unit_test(black_white_and_tiny_pictures),
         cmocka_unit_test(bf16_stays_close_and_says_so),
         cmocka_unit_test(recipes_tell_averages_apart),
+        cmocka_unit_test(embedders_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

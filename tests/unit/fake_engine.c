@@ -11,6 +11,7 @@ struct engine {
 };
 static struct engine fake_engine;
 static struct analyse_options fake_last; /* of the last engine_analyse */
+static const char *fake_calibration;     /* of the model; NULL: none */
 static enum err fake_error;              /* what engine_analyse returns, where not ERR_OK */
 
 static const struct model_info fake_model = {
@@ -25,6 +26,7 @@ static const struct model_info fake_model = {
     .average = "none",
     .precision = "f32",
     .backend = "ref",
+    .recipe = "fake-recipe",
 };
 
 enum err engine_open(struct engine **out, const struct engine_options *o, struct err_info *err)
@@ -67,7 +69,13 @@ enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
     if (!n && o->select != FACE_ALL) return err_set(err, ERR_NO_FACE, "no face was found");
     if (n > 1 && o->select == FACE_SINGLE) return err_set(err, ERR_MANY_FACES, "%d faces", n);
     if (n > 1 && o->select != FACE_ALL) n = 1;
-    *out = (struct analysis){.width = 100, .height = 50, .n = n};
+    *out = (struct analysis){.width = 100,
+                             .height = 50,
+                             .n = n,
+                             .model = fake_model.name,
+                             .precision = fake_model.precision,
+                             .recipe = fake_model.recipe,
+                             .calibration = fake_calibration};
     out->faces = calloc((size_t)n + 1, sizeof out->faces[0]);
     for (int i = 0; i < n; i++) {
         struct face *f = &out->faces[i];
@@ -88,23 +96,17 @@ void analysis_release(struct analysis *a)
     *a = (struct analysis){0};
 }
 
-const struct model_info *engine_models(const struct engine *e, size_t *n)
+size_t engine_models(struct engine *e, struct model_info *out, size_t max)
 {
     (void)e;
-    *n = 1;
-    return &fake_model;
+    if (max) out[0] = fake_model;
+    return 1;
 }
 
 const struct model_info *engine_embedder(const struct engine *e)
 {
     (void)e;
     return &fake_model;
-}
-
-const char *engine_recipe(const struct engine *e)
-{
-    (void)e;
-    return "fake-recipe";
 }
 
 void engine_stats(const struct engine *e, struct engine_stats *out)

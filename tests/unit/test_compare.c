@@ -31,7 +31,8 @@ struct scene {
 static void scene_init(struct scene *s, int n, const double *degrees)
 {
     memset(s, 0, sizeof *s);
-    s->a = (struct analysis){100, 100, n, s->faces, {1, 2, 3, 4, 10}};
+    s->a = (struct analysis){
+        .width = 100, .height = 100, .n = n, .faces = s->faces, .took = {1, 2, 3, 4, 10}};
     for (int i = 0; i < n; i++) {
         s->v[i][0] = (float)cos(degrees[i] / 57.29577951308232);
         s->v[i][1] = (float)sin(degrees[i] / 57.29577951308232);

@@ -110,7 +110,11 @@ static void test_analysis_and_error(void **state)
 {
     (void)state;
     struct face f = plain_face();
-    const struct analysis a = {100, 200, 1, &f, {1.234, 2, 3, 4, 10.5}},
+    const struct analysis a = {.width = 100,
+                               .height = 200,
+                               .n = 1,
+                               .faces = &f,
+                               .took = {1.234, 2, 3, 4, 10.5}},
                           none = {.width = 5, .height = 6};
     const struct err_info err = {ERR_NO_FACE, "no face was found"}, odd = {ERR_IO, "\xff\xfe"};
     json_t *o = analysis_json(&a);

@@ -69,7 +69,7 @@ static struct model_draft draft_of(const struct nn_graph *g, const char *name)
     return (struct model_draft){
         .name = name,
         .role = MODEL_EMBEDDER,
-        .input = {2, 2, false, {0}, {1, 1, 1}, CROP_NONE, 0, {{0}}, "none", OUT},
+        .input = {.w = 2, .h = 2, .scale = {1, 1, 1}, .average = "none", .dim = OUT},
         .graph = g,
         .tensors = &TENSOR,
         .n_tensors = 1,

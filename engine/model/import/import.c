@@ -127,6 +127,11 @@ static enum err settle(struct import_job *job, struct model_draft *draft, const 
                        strlen(job->options.name), sizeof job->name - 1);
     snprintf(job->name, sizeof job->name, "%s", job->options.name ? job->options.name : known_as);
     draft->name = job->name;
+    if (draft->restricted && !job->options.accept_license && !strcmp(draft->license, "unknown"))
+        return err_set(
+            err, ERR_LICENSE,
+            "its licence is not known, the file does not say: say --accept-license if you "
+            "may use it");
     if (draft->restricted && !job->options.accept_license)
         return err_set(err, ERR_LICENSE,
                        "its licence is \"%s\": say --accept-license if you may use it so",

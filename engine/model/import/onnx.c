@@ -10,7 +10,7 @@
 #include "engine/model/import/onnx_graph.h"
 #include "engine/model/import/onnx_vgg.h"
 
-enum { ARENA_BYTES = 64 << 20, CHIP_SIDE = 112 };
+enum { ARENA_BYTES = 16 << 20, CHIP_SIDE = 112 };
 
 /* What is known of a file by its digest. */
 static const struct known {
@@ -101,29 +101,13 @@ static enum err describe_embedder(struct onnx_builder *b, struct model_draft *d)
 
 /* --- weights --- */
 
-/* out = w scale, and b scale + shift, in double where there is a scale. */
-static void fill_op(const struct onnx_weights *w, const struct nn_op *op)
-{
-    float *to = (float *)(uintptr_t)op->w, *bias = (float *)(uintptr_t)op->b;
-    const size_t out = (size_t)op->out, row = w->scale ? op->w_count / out : 0;
-
-    if (w->has_w) view_read(to, &w->w);
-    for (size_t i = 0; !w->has_w && i < op->w_count; i++) to[i] = 1;
-    if (w->has_b) view_read(bias, &w->b);
-    for (size_t o = 0; w->scale && o < out; o++) {
-        for (size_t i = 0; i < row; i++)
-            to[o * row + i] = (float)((double)to[o * row + i] * w->scale[o]);
-        if (bias) bias[o] = (float)((double)bias[o] * w->scale[o] + w->shift[o]);
-    }
-}
-
 static void fill(struct import_job *job, const struct onnx_builder *b, struct model_writer *w)
 {
     size_t done = 0, total = 0;
     for (int i = 0; i < b->g->n_ops; i++) total += b->g->ops[i].w_count;
     for (int i = 0; i < b->g->n_ops; i++) {
         if (!b->weights[i]) continue;
-        fill_op(b->weights[i], &b->g->ops[i]);
+        onnx_fill(b->weights[i], &b->g->ops[i]);
         model_writer_settle(w, i);
         done += b->g->ops[i].w_count;
         import__progress(job, done, total);
@@ -174,7 +158,7 @@ static enum err import_graph(struct import_job *job, struct onnx_builder *b)
 
 enum err import_onnx(struct import_job *job, struct err_info *err)
 {
-    struct arena a = {.max = ARENA_BYTES + 2 * job->len};
+    struct arena a = {.max = ARENA_BYTES + job->len};
     struct nn_graph g = {0};
     struct onnx_model m;
     struct onnx_builder b = {.m = &m, .g = &g, .a = &a, .err = err};

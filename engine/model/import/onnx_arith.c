@@ -30,7 +30,8 @@ static enum err two_tensors(struct onnx_builder *b, enum nn_kind kind)
     if (!rc) rc = onnx_tensor_in(b, 1, &y);
     if (rc) return rc;
     if (!same_dims(x, y) || !same_planes(b, x->op, y->op)) {
-        if ((rc = onnx_planes(b, x)) || (rc = onnx_planes(b, y))) return rc;
+        const bool last = x->channels_last && y->channels_last;
+        if (!last && ((rc = onnx_planes(b, x)) || (rc = onnx_planes(b, y)))) return rc;
         if (x->ndim != y->ndim || x->batch != y->batch)
             return onnx_fail(b, "its inputs have %d and %d axes", x->ndim, y->ndim);
         const struct nn_shape s = onnx_shape(b, x->op);

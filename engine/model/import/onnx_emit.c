@@ -217,3 +217,18 @@ enum err onnx_affine(struct onnx_builder *b, struct onnx_value *x, size_t n, con
     if ((rc = onnx_add(b, &depthwise, w, &op))) return rc;
     return onnx_put_like(b, x, op);
 }
+
+void onnx_fill(const struct onnx_weights *w, const struct nn_op *op)
+{
+    float *to = (float *)(uintptr_t)op->w, *bias = (float *)(uintptr_t)op->b;
+    const size_t out = (size_t)op->out, row = w->scale ? op->w_count / out : 0;
+
+    if (w->has_w) view_read(to, &w->w);
+    for (size_t i = 0; !w->has_w && i < op->w_count; i++) to[i] = 1;
+    if (w->has_b) view_read(bias, &w->b);
+    for (size_t o = 0; w->scale && o < out; o++) {
+        for (size_t i = 0; i < row; i++)
+            to[o * row + i] = (float)((double)to[o * row + i] * w->scale[o]);
+        if (bias) bias[o] = (float)((double)bias[o] * w->scale[o] + w->shift[o]);
+    }
+}

@@ -64,8 +64,7 @@ enum err onnx_optional_constant(struct onnx_builder *b, int i, struct onnx_tenso
     if (v->kind != ONNX_CONSTANT)
         return onnx_fail(b, "input %s is no constant", name_of(b, b->node->in[i]));
     if (v->constant.unusable)
-        return onnx_fail(b, "%s: %s are not read", name_of(b, b->node->in[i]),
-                         v->constant.unusable);
+        return onnx_fail(b, "%s: %s: not read", name_of(b, b->node->in[i]), v->constant.unusable);
     *out = &v->constant;
     return ERR_OK;
 }
@@ -231,7 +230,7 @@ static enum err take_input(struct onnx_builder *b, const struct onnx_info *in)
         return onnx_fail(b, "input %s is of type %d, float32 (1) is expected", name, in->type);
     if (in->ndim != IMAGE_AXES)
         return onnx_fail(b, "input %s has %d axes, an image of 4 is expected", name, in->ndim);
-    const bool last = in->dims[1] != 3 && in->dims[3] == 3;
+    const bool last = in->dims[1] != 3 && in->dims[1] != 1 && in->dims[3] == 3;
     const int64_t c = in->dims[last ? 3 : 1], h = in->dims[last ? 1 : 2],
                   w = in->dims[last ? 2 : 3];
     if (in->dims[0] > 1)

@@ -54,6 +54,9 @@ struct onnx_builder {
  */
 NODISCARD enum err onnx_build(struct onnx_builder *b);
 
+/* Puts an op's weights where op->w and op->b point (b: zeros so far); products in double. */
+void onnx_fill(const struct onnx_weights *w, const struct nn_op *op);
+
 /* --- for the files that know the operators --- */
 
 NODISCARD enum err onnx_fail(struct onnx_builder *b, const char *fmt, ...)

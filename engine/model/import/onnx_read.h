@@ -30,7 +30,7 @@ struct onnx_tensor {
     int id;        /* its name */
     struct view v; /* not to be used while unusable */
     bool integer;
-    const char *unusable; /* NULL, or what it is that is not read: "float16 values" */
+    const char *unusable; /* NULL, or what it is that is not read: "float16" */
 };
 
 enum onnx_attr_type {

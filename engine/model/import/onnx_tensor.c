@@ -176,7 +176,7 @@ enum err onnx__tensor(struct onnx_tensor *t, const char *name, const struct wire
     const bool known = p.type < ARRAY_LEN(ELEMENTS);
     const struct element *e = &ELEMENTS[known ? p.type : 0];
     if (!e->list) { /* most likely never looked at: refused where it is */
-        t->unusable = known ? e->name : "a type of another day";
+        t->unusable = known ? e->name : "values of a type that is not known";
         return ERR_OK;
     }
     if (e->integer) return read_integers(t, name, e, &p, dims, f, a, err);
@@ -202,7 +202,7 @@ enum err onnx_values(double **out, const struct onnx_tensor *t, struct arena *a,
     const struct view *v = &t->v;
     size_t at[VIEW_DIMS_MAX] = {0}, from = 0;
 
-    if (t->unusable) return err_set(err, ERR_MODEL, "%s: %s are not read", v->name, t->unusable);
+    if (t->unusable) return err_set(err, ERR_MODEL, "%s: %s: not read", v->name, t->unusable);
     if (v->count > ONNX_VALUES_MAX)
         return err_set(err, ERR_MODEL, "%s: %zu values to compute with, the limit is %d", v->name,
                        v->count, (int)ONNX_VALUES_MAX);

@@ -3,6 +3,7 @@
  * what all that were seen do. */
 #include "engine/model/import/onnx_vgg.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { CHAIN_MAX = 64, KERNEL = 3 };
@@ -57,11 +58,26 @@ static char letter(const struct nn_op *op)
     }
 }
 
-/* Each op takes the one before; reshapes change nothing. false: it is another graph. */
-static bool spell(char *out, int *layers, const struct onnx_builder *b)
+/* A graph that begins with a scale and a shift of each plane says how its input is made. false: not
+ * in a way that can be told. */
+static bool own_input(struct vgg_net *net, const struct onnx_builder *b)
+{
+    const struct onnx_weights *w = b->g->n_ops ? b->weights[0] : NULL;
+    net->own_input = w && !w->has_w;
+    for (int i = 0; i < 3 && net->own_input; i++) {
+        if (w->scale[i] == 0 || !isfinite(w->shift[i] / w->scale[i])) return false;
+        net->scale[i] = (float)w->scale[i];
+        net->mean[i] = (float)(-w->shift[i] / w->scale[i]);
+    }
+    return true;
+}
+
+/* Each op from the first takes the one before; reshapes change nothing. false: it is another graph.
+ */
+static bool spell(char *out, int *layers, const struct onnx_builder *b, int first)
 {
     int n = 0, k = 0;
-    for (int i = 0; i < b->g->n_ops; i++) {
+    for (int i = first; i < b->g->n_ops; i++) {
         const struct nn_op *op = &b->g->ops[i];
         if (op->n_in != 1 || op->in[0] != i - 1) return false;
         if (op->kind == NN_FLATTEN || op->kind == NN_RESHAPE) continue;
@@ -95,12 +111,16 @@ bool onnx_vgg(struct vgg_net *net, const struct onnx_builder *b)
     const size_t trunk = sizeof TRUNK - 1;
 
     if (b->any_size || b->g->in_c != 3 || b->g->in_h != VGG_SIDE || b->g->in_w != VGG_SIDE ||
-        b->g->n_outputs != 1 || !spell(chain, layers, b) || strncmp(chain, TRUNK, trunk) != 0)
+        b->g->n_outputs != 1)
+        return false;
+    *net = (struct vgg_net){.order_assumed = true};
+    if (!own_input(net, b) || !spell(chain, layers, b, net->own_input) ||
+        strncmp(chain, TRUNK, trunk) != 0)
         return false;
     for (size_t i = 0; i < sizeof TAILS / sizeof TAILS[0]; i++)
         if (strcmp(chain + trunk, TAILS[i].letters) == 0) n = TAILS[i].layers;
     if (!n || b->g->outputs[0].op != b->g->n_ops - 1) return false;
-    *net = (struct vgg_net){.n = n, .order_assumed = true};
+    net->n = n;
     for (int i = 0; i < n; i++) {
         struct vgg_layer *l = &net->layer[i];
         l->w = b->weights[layers[i]]->w;

@@ -171,8 +171,8 @@ static void describe_input(struct model_input *in, const struct vgg_net *net, si
     in->w = in->h = VGG_SIDE;
     in->bgr = net->bgr;
     for (int i = 0; i < 3; i++) {
-        in->mean[i] = MEAN[net->bgr ? 2 - i : i];
-        in->scale[i] = 1;
+        in->mean[i] = net->own_input ? net->mean[i] : MEAN[net->bgr ? 2 - i : i];
+        in->scale[i] = net->own_input ? net->scale[i] : 1;
     }
     in->crop = CROP_BOX;
     in->padding = 0;

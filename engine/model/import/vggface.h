@@ -21,6 +21,8 @@ struct vgg_net {
     int n;              /* 16, or 15 (no classifier), or 13 (only the convolutions) */
     bool bgr;           /* order of conv1_1's planes in the file */
     bool order_assumed; /* bgr is not known of this format, only likely */
+    bool own_input;     /* the file itself says (v - mean) * scale, in its order of planes */
+    float mean[3], scale[3];
 };
 
 /* "conv1_1" .. "fc8" */
