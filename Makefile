@@ -2,6 +2,7 @@
 # make test       all tests; T=warp: some  make check       + style, layers, debug, asan and tsan builds
 # make bench      micro-benchmarks         make bench-peers speed beside the Python programs (venv under build/)
 # make fuzz T=png SECS=60                  make test-fresh  make run and make test in a clean Debian chroot
+# make test-peers exported networks in ONNX Runtime (venv under build/)
 # make install PREFIX= DESTDIR=            make deps, fmt, tidy, layers, headers, cov, clean
 # V=1 shows whole commands. Pick a variant with BUILD=release|debug|asan|tsan|cov; each has its own build/$(BUILD).
 SHELL   := /bin/bash
@@ -125,6 +126,8 @@ bench: $(BENCH:%.c=$(O)/%) all
 	@set -e; for t in $(BENCH:%.c=$(O)/%); do $$t; done
 bench-peers: all $(O)/tests/bench/bench_face
 	@tests/peers/run.sh $(O)
+test-peers: all
+	@tests/peers/test.sh $(O)
 test-fresh:
 	@tests/fresh.sh
 # clang's omp.h comes with another package; these are the two functions of it that are called.
@@ -167,7 +170,7 @@ help:
 	@sed -n '1,/^SHELL/{/^#/p}' Makefile
 clean:
 	rm -rf build
-.PHONY: all test tests-built fuzz-built run deps install bench bench-peers test-fresh fuzz layers headers fmt fmt-check tidy check cov help clean FORCE
+.PHONY: all test tests-built fuzz-built run deps install bench bench-peers test-peers test-fresh fuzz layers headers fmt fmt-check tidy check cov help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

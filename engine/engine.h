@@ -144,6 +144,13 @@ void engine_model_list_free(struct model_info *list, size_t n);
  * MiB). ERR_NOT_FOUND; ERR_MODEL with the reason. */
 NODISCARD enum err engine_model_verify(const char *models_dir, const char *name,
                                        struct err_info *err);
+/* Writes a model's network as an ONNX file (engine/model/export_onnx.h), for other programs. Its
+ * input's description, licence and source go along as metadata; whether the licence allows it is
+ * the caller's to know. On an error nothing is left. ERR_NOT_FOUND; ERR_INVALID: landmarks, which
+ * have no network; ERR_TOO_LARGE: over ONNX's 2 GiB; ERR_STORAGE_FULL, ERR_IO, ERR_MODEL,
+ * ERR_NOMEM. */
+NODISCARD enum err engine_model_export_onnx(const char *models_dir, const char *name,
+                                            const char *file, struct err_info *err);
 /* Writes a calibration (JSON text; NULL removes it) into a model's file. */
 NODISCARD enum err engine_set_calibration(const char *models_dir, const char *name,
                                           const char *json, struct err_info *err);

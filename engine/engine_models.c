@@ -1,7 +1,8 @@
-/* Models on disk: the list, calibrations, and the layer-by-layer bench. */
+/* Models on disk: the list, exports, calibrations, and the layer-by-layer bench. */
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/engine_internal.h"
+#include "engine/model/export_onnx.h"
 #include "engine/nn/exec.h"
 
 #include <stdio.h>
@@ -82,6 +83,16 @@ void engine_model_list_free(struct model_info *list, size_t n)
 enum err engine_model_verify(const char *models_dir, const char *name, struct err_info *err)
 {
     return model_verify(models_dir, name, err);
+}
+
+enum err engine_model_export_onnx(const char *models_dir, const char *name, const char *file,
+                                  struct err_info *err)
+{
+    struct model *m = NULL;
+    enum err rc = model_open(&m, models_dir, name, err);
+    if (!rc) rc = model_export_onnx(m, file, err);
+    model_close(m);
+    return rc;
 }
 
 enum err engine_set_calibration(const char *models_dir, const char *name, const char *json,

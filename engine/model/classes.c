@@ -1,5 +1,5 @@
-/* Names of a classifier's outputs: read from a text file at import, kept in the model file as a JSON
- * array (visavis.classes). */
+/* Names of a classifier's outputs: read from a text file at import, kept in the model file as a
+ * JSON array (visavis.classes). */
 #include <stdlib.h>
 #include <string.h>
 

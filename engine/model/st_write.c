@@ -2,26 +2,20 @@
 #include "engine/model/safetensors.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
 #include "engine/base/mem.h"
+#include "engine/model/new_file.h"
 #include "engine/model/st_internal.h"
 
 enum { ALIGN_BYTES = 64 /* of the first tensor in the file */, PAGE_BYTES = 4096 };
 
 struct st_writer {
-    char *path, *temporary; /* NULL: in memory */
-    int fd;
+    struct new_file file; /* not open: in memory */
     uint8_t *map;
     size_t len, first; /* of the file; where the tensors begin */
     struct st_tensor *tensors;
@@ -114,29 +108,6 @@ static enum err lay_out(struct st_writer *w, const struct st_pair *meta, size_t 
     return ERR_OK;
 }
 
-static enum err open_temporary(struct st_writer *w, const char *path, struct err_info *err)
-{
-    w->path = strdup(path);
-    if (!w->path || asprintf(&w->temporary, "%s.XXXXXX", path) < 0) {
-        w->temporary = NULL;
-        return err_set(err, ERR_NOMEM, "no memory for a path");
-    }
-    w->fd = mkostemp(w->temporary, O_CLOEXEC);
-    if (w->fd < 0) {
-        enum err rc = err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(errno));
-        free(w->temporary);
-        w->temporary = NULL;
-        return rc;
-    }
-    /* Room for all of it now: a disk that fills up under a mapping ends the process. */
-    int why = posix_fallocate(w->fd, 0, (off_t)w->len);
-    if (why)
-        return err_set(err,
-                       why == ENOSPC || why == EDQUOT || why == EFBIG ? ERR_STORAGE_FULL : ERR_IO,
-                       "%s: no room for %zu bytes: %s", path, w->len, strerror(why));
-    return ERR_OK;
-}
-
 enum err st_writer_open(struct st_writer **out, const char *path, const struct st_pair *meta,
                         size_t n_meta, const struct st_tensor *tensors, size_t n_tensors,
                         struct err_info *err)
@@ -145,7 +116,7 @@ enum err st_writer_open(struct st_writer **out, const char *path, const struct s
     enum err rc = ERR_OK;
 
     if (!w) return err_set(err, ERR_NOMEM, "no memory for a file");
-    w->fd = -1;
+    w->file = NEW_FILE_INIT;
     w->map = MAP_FAILED;
     w->n_tensors = n_tensors;
     w->tensors = calloc(n_tensors + 1, sizeof *w->tensors);
@@ -156,9 +127,10 @@ enum err st_writer_open(struct st_writer **out, const char *path, const struct s
     }
     if (n_tensors) memcpy(w->tensors, tensors, n_tensors * sizeof *tensors);
     if ((rc = lay_out(w, meta, n_meta, err))) goto fail;
-    if (path && (rc = open_temporary(w, path, err))) goto fail;
+    /* Room for all of it now: a disk that fills up under a mapping ends the process. */
+    if (path && (rc = new_file_open(&w->file, path, w->len, err))) goto fail;
     w->map = mmap(NULL, w->len, PROT_READ | PROT_WRITE,
-                  path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, w->fd, 0);
+                  path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, w->file.fd, 0);
     if (w->map == MAP_FAILED) {
         rc = err_set(err, ERR_NOMEM, "cannot map %zu bytes: %s", w->len, strerror(errno));
         goto fail;
@@ -182,52 +154,32 @@ void st_writer_settle(struct st_writer *w, size_t i)
            to = from + w->tensors[i].count * st_dtype_bytes(w->tensors[i].dtype);
     from = (from + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
     to = to / PAGE_BYTES * PAGE_BYTES;
-    if (w->path && from < to) (void)madvise(w->map + from, to - from, MADV_DONTNEED);
+    if (w->file.path && from < to) (void)madvise(w->map + from, to - from, MADV_DONTNEED);
 }
 
 void st_writer_abort(struct st_writer *w)
 {
     if (!w) return;
     if (w->map != MAP_FAILED) munmap(w->map, w->len);
-    if (w->fd >= 0) close(w->fd);
-    if (w->temporary) unlink(w->temporary);
-    free(w->temporary);
-    free(w->path);
+    new_file_release(&w->file);
     free(w->tensors);
     free(w->at);
     free(w);
 }
 
-/* The new name itself must reach the disk too. */
-static void sync_folder(const char *path)
-{
-    char copy[PATH_MAX];
-    snprintf(copy, sizeof copy, "%s", path);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    (void)!fsync(fd);
-    close(fd);
-}
-
+/* What was written through the mapping goes to the disk before the name does. */
 static enum err give_name(struct st_writer *w, struct err_info *err)
 {
-    if (msync(w->map, w->len, MS_SYNC) || (fsync(w->fd) && errno != EINVAL))
-        return err_set(err, ERR_IO, "%s: cannot sync: %s", w->path, strerror(errno));
-    if (fchmod(w->fd, 0644))
-        return err_set(err, ERR_IO, "%s: cannot set its mode: %s", w->path, strerror(errno));
-    if (rename(w->temporary, w->path))
-        return err_set(err, ERR_IO, "%s: cannot rename: %s", w->path, strerror(errno));
-    free(w->temporary);
-    w->temporary = NULL;
-    sync_folder(w->path);
-    return ERR_OK;
+    if (msync(w->map, w->len, MS_SYNC))
+        return err_set(err, ERR_IO, "%s: cannot sync: %s", w->file.path, strerror(errno));
+    return new_file_commit(&w->file, err);
 }
 
 enum err st_writer_commit(struct st_writer *w, const struct st_pair *meta, size_t n_meta,
                           struct err_info *err)
 {
     enum err rc = put_header(w, meta, n_meta, err);
-    if (!rc && w->path) rc = give_name(w, err);
+    if (!rc && w->file.path) rc = give_name(w, err);
     st_writer_abort(w);
     return rc;
 }

@@ -1,7 +1,8 @@
-/* visavis model fetch|import|list|show|bench: the models on disk. */
+/* visavis model fetch|import|export|list|show|bench: the models on disk. */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/base/mem.h"
@@ -16,6 +17,7 @@ static const char usage[] =
     "usage: visavis model fetch [--if-missing] [--with-68-points --accept-license]\n"
     "       visavis model import FILE [--name NAME] [--sha256 HEX] [--preset WORDS] [--names FILE] "
     "[--accept-license]\n"
+    "       visavis model export NAME --onnx FILE\n"
     "       visavis model list\n"
     "       visavis model show NAME [--verify]\n"
     "       visavis model bench NAME [--batch N] [--threads N] [--backend fast|blas|ref] "
@@ -30,7 +32,10 @@ static const char usage[] =
     "import reads VGG-Face from Keras's .h5, MatConvNet's .mat, Caffe's .caffemodel, Torch7's .t7, "
     "PyTorch's .pt/.pth and\n"
     "ONNX's .onnx (also YuNet and 112 x 112 embedders), and dlib's .dat; --names: the names of its "
-    "classes, one a line. show --verify reads the whole file again and "
+    "classes, one a line.\n"
+    "export writes an embedder or a detector as an ONNX file, for other programs; how its input is "
+    "made, its licence and\n"
+    "its source are in the file's metadata. show --verify reads the whole file again and "
     "compares its digest.\n";
 
 struct arguments {
@@ -38,6 +43,7 @@ struct arguments {
     struct importer_options import;
     struct bench_options bench;
     bool verify;
+    const char *onnx;    /* the file to write */
     const char *operand; /* FILE or NAME; NULL: none */
     char dir[4096];
 };
@@ -52,6 +58,7 @@ enum {
     OPT_NAMES,
     OPT_68,
     OPT_VERIFY,
+    OPT_ONNX,
     OPT_BATCH,
     OPT_THREADS,
     OPT_BACKEND,
@@ -120,6 +127,35 @@ static int run_show(struct arguments *a)
     return CLI_OK;
 }
 
+/* A restricted licence goes along with the weights. */
+static void mention_license(const char *dir, const char *name)
+{
+    struct model_info *list;
+    size_t n;
+    if (engine_model_list(&list, &n, dir, NULL)) return;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i].name, name) == 0 && list[i].restricted)
+            fprintf(stderr, "visavis: the licence of %s, which is the file's too: %s\n", name,
+                    list[i].license);
+    engine_model_list_free(list, n);
+}
+
+static int run_export(struct arguments *a)
+{
+    struct err_info err = ERR_INFO_INIT;
+    struct stat info;
+
+    if (!a->onnx) return cli_fail("model export needs --onnx FILE; see --help");
+    if (engine_model_export_onnx(a->dir, a->operand, a->onnx, &err)) return cli_fail_err(&err);
+    if (stat(a->onnx, &info)) return cli_fail("%s is gone already", a->onnx);
+    mention_license(a->dir, a->operand);
+    json_t *file = json_string(a->onnx);
+    cli_print(json_pack("{s:s, s:o, s:I}", "name", a->operand, "onnx",
+                        file ? file : json_string("(its name is not UTF-8)"), "bytes",
+                        (json_int_t)info.st_size));
+    return CLI_OK;
+}
+
 static void print_line(void *self, const char *line)
 {
     (void)self;
@@ -144,6 +180,7 @@ static const struct command {
     {"fetch", run_fetch, NULL, 1 << OPT_MISSING | 1 << OPT_68 | 1 << OPT_ACCEPT},
     {"import", run_import, "a FILE",
      1 << OPT_NAME | 1 << OPT_SHA256 | 1 << OPT_ACCEPT | 1 << OPT_PRESET | 1 << OPT_NAMES},
+    {"export", run_export, "a NAME", 1 << OPT_ONNX},
     {"list", run_list, NULL, 0},
     {"show", run_show, "a NAME", 1 << OPT_VERIFY},
     {"bench", run_bench, "a NAME",
@@ -160,6 +197,7 @@ static const struct option options[] = {
     {"if-missing", no_argument, NULL, OPT_MISSING},
     {"with-68-points", no_argument, NULL, OPT_68},
     {"verify", no_argument, NULL, OPT_VERIFY},
+    {"onnx", required_argument, NULL, OPT_ONNX},
     {"batch", required_argument, NULL, OPT_BATCH},
     {"threads", required_argument, NULL, OPT_THREADS},
     {"backend", required_argument, NULL, OPT_BACKEND},
@@ -198,6 +236,9 @@ static bool take_option(struct arguments *a, const char **models, int opt)
     case OPT_VERIFY:
         a->verify = true;
         return true;
+    case OPT_ONNX:
+        a->onnx = optarg;
+        return true;
     case OPT_BATCH:
         return cli_int(&a->bench.batch, "--batch", optarg, 1, BATCH_MAX);
     case OPT_THREADS:
@@ -229,7 +270,7 @@ int cli_model(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0) c = &commands[i];
     if (!c) {
-        cli_fail("model %s: there is fetch, import, list, show, bench", argv[1]);
+        cli_fail("model %s: there is fetch, import, export, list, show, bench", argv[1]);
         return help(stderr);
     }
     optind = 1;

@@ -64,7 +64,7 @@ says "no models there" "visavis:"
 run "verify, no models there" 2 verify --models "$work/none" x.jpg y.jpg
 holds "verify, no models there" 'lines[0]["error"]["code"]'
 
-# --- model: import, list, show, bench on hand-made files; fetch where it must fail (what it fetches is used below) ---
+# --- model: import, export, list, show, bench on hand-made files; fetch where it must fail (what it fetches is used below) ---
 m=$work/models
 small=tests/fuzz/corpus/dlib
 run "model" 2 model
@@ -93,6 +93,32 @@ holds "model show" 'len(lines) == 1 and lines[0]["source_file"] == "resnet-1-cha
 run "model show, not there" 2 model show none --models "$m"
 run "model bench" 0 model bench tiny --backend ref --batch 2 --threads 1 --models "$m"
 holds "model bench" 'lines[-1]["model"] == "tiny" and lines[-1]["batch"] == 2 and len(lines) > 20'
+x=$work/exported
+mkdir "$x"
+run "model export" 0 model export tiny --onnx "$x/tiny.onnx" --models "$m"
+silent "model export"
+holds "model export" "lines == [{'name': 'tiny', 'onnx': '$x/tiny.onnx', 'bytes': __import__('os').path.getsize('$x/tiny.onnx')}]"
+run "model export, again" 0 model export tiny --onnx "$x/tiny.onnx" --models "$m"
+run "model import, restricted" 0 model import tests/fuzz/corpus/onnx/chip --name chip --accept-license --models "$work/chip"
+run "model export, restricted" 0 model export chip --onnx "$x/chip.onnx" --models "$work/chip"
+says "model export, restricted" "the licence of chip, which is the file's too: unknown"
+run "model import, what was exported" 0 model import "$x/chip.onnx" --name back --accept-license --models "$work/chip"
+run "model list, what was exported" 0 model list --models "$work/chip"
+holds "model list, what was exported" '[l["name"] for l in lines] == ["back", "chip"] and lines[0]["dimension"] == lines[1]["dimension"]'
+rm "$x"/*
+run "model export without a file" 2 model export tiny --models "$m"
+says "model export without a file" "--onnx FILE"
+run "model export without a name" 2 model export --onnx "$x/x.onnx" --models "$m"
+run "model export, no such model" 2 model export none --onnx "$x/x.onnx" --models "$m"
+says "model export, no such model" none
+run "model export, landmarks" 2 model export dlib-68point --onnx "$x/x.onnx" --models "$m"
+says "model export, landmarks" "has no network"
+run "model export, no folder" 2 model export tiny --onnx "$x/none/x.onnx" --models "$m"
+says "model export, no folder" "$x/none/x.onnx"
+run "model export, a folder" 2 model export tiny --onnx "$x" --models "$m"
+run "model export, a device" 2 model export tiny --onnx /dev/null --models "$m"
+says "model export, a device" "no regular file"
+if [ -z "$(ls -A "$x")" ] && [ -c /dev/null ]; then ok; else bad "model export" "it leaves files behind"; fi
 truncate -s -4 "$m/tiny.safetensors"
 run "model list, damaged" 0 model list --models "$m"
 holds "model list, damaged" 'lines[1]["role"] == "damaged" and "cut short" in lines[1]["license"]'

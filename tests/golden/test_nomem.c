@@ -11,6 +11,7 @@
 #include "engine/base/mem.h"
 #include "engine/engine.h"
 #include "tests/support.h"
+#include "tests/unit/model_files.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -125,8 +126,38 @@ static void analysing(void **state)
     buf_release(&b);
 }
 
+static void exporting(void **state)
+{
+    (void)state;
+    struct err_info err = ERR_INFO_INIT;
+    char path[256];
+    if (!test_have_models()) skip();
+    file_in(path, "p.onnx");
+    atomic_store(&made, 0);
+    assert_int_equal(engine_model_export_onnx(test_models_dir(), "mtcnn-p", path, &err), ERR_OK);
+    const long n = atomic_load(&made);
+    struct buf want = test_read(path);
+    for (long i = 0; i < n; i++) {
+        unlink(path);
+        atomic_store(&left, i);
+        enum err rc = engine_model_export_onnx(test_models_dir(), "mtcnn-p", path, &err);
+        atomic_store(&left, -1);
+        if (rc != ERR_NOMEM) fail_msg("allocation %ld of %ld: %s", i, n, err.message);
+        assert_int_equal(files_in_folder(), 0);
+    }
+    printf("exporting: %ld allocations\n", n);
+    assert_int_equal(engine_model_export_onnx(test_models_dir(), "mtcnn-p", path, &err), ERR_OK);
+    struct buf again = test_read(path);
+    assert_int_equal(again.len, want.len);
+    assert_memory_equal(again.data, want.data, want.len);
+    buf_release(&again);
+    buf_release(&want);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(opening), cmocka_unit_test(analysing)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(opening), cmocka_unit_test(analysing),
+        cmocka_unit_test_setup_teardown(exporting, folder_new, folder_delete)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
