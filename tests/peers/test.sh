@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Exported networks in ONNX Runtime: tests/peers/test.sh BUILD_DIR   (make test-peers)
-# Installs ONNX Runtime into build/venv-oracle (PyPI, pinned; about 150 MB). The last line is "N passed, N failed".
+# Installs ONNX Runtime into build/venv-oracle (PyPI, pinned; about 260 MB). The last line is "N passed, N failed".
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=${1:?usage: tests/peers/test.sh BUILD_DIR}
