@@ -2,9 +2,8 @@
  * for every level at that level's own size, all levels are copied onto one canvas (a big picture:
  * several equal ones) and P-Net runs once.
  *
- * Why: a new input size costs the network about 10 ms of making kernels, a picture has some ten
- * levels, and pictures come in all sizes. Sheets come in a few dozen sizes, so that plans are soon
- * all made; concurrent requests share batches.
+ * Why: a picture has some ten levels, most of them too small to be worth a call of the network and
+ * a place in the queue of their own.
  *
  * What is exact: P-Net's convolutions are not padded, so that a cell (12 x 12 pixels every 2) sees
  * only its own level, as long as a level begins at an even offset. One thing differs: at a level

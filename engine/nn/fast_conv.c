@@ -379,6 +379,7 @@ enum err nn__fast_conv(struct nn__lowering *low, const struct nn__fused *f, stru
     l->pixels_row = out.h * out.w;
     bool merged = setup_geometry(l, low, f);
     if (f->plus != NN__NONE) l->conv.plus = nn__fast_plus(low, f->plus);
+    l->conv.half = out.c <= NN__LANES / 2 && f->plus == NN__NONE && f->act < 0;
     enum err rc = nn__fast_act(&l->conv.act, p, f->act, out.c, err);
     if (!rc) rc = nn__fast_pack(&l->conv.b, p, f->op, NN__PACK_BIAS, &k, err);
     if (rc) goto fail;

@@ -50,6 +50,7 @@ struct nn__conv {
     int sh, sw, pt, pl, dilation;
     int run;
     int oh, ow, oc; /* oc: a multiple of 16 */
+    bool half;      /* at most 8 channels are more than padding; no plus, no activation */
     const float *w; /* panels of panel() channels: [panel][tap][run][channel of the panel] */
     const float *b; /* [oc] */
     const float *zeros;

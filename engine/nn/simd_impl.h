@@ -120,6 +120,42 @@ static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
     [3] = {ROW(P, 3) P(7, 3) P(8, 3)},
     [4] = {ROW(P, 4)},
 };
+/* At most eight channels: half a vector does, and a CPU whose 512-bit units are two of 256 (Zen 4)
+ * is twice as fast at it. Nothing is added, no activation. */
+INLINE void product_half(const int mr, const struct block *k)
+{
+    __m256 sum[BLOCK_MAX];
+    const float *w = k->w;
+    UNROLL for (int i = 0; i < mr; i++) sum[i] = _mm256_loadu_ps(k->b);
+    for (int t = 0; t < k->taps; t++) {
+        const float *a[BLOCK_MAX];
+        UNROLL for (int i = 0; i < mr; i++) a[i] = k->in[t * mr + i];
+        for (long r = 0; r < k->run; r++, w += VL) {
+            const __m256 b = _mm256_loadu_ps(w);
+            UNROLL for (int i = 0; i < mr; i++) sum[i] =
+                _mm256_fmadd_ps(_mm256_set1_ps(a[i][r]), b, sum[i]);
+        }
+    }
+    UNROLL for (int i = 0; i < mr; i++)
+    {
+        _mm256_storeu_ps(k->out + i * k->out_pixel, sum[i]);
+        _mm256_storeu_ps(k->out + i * k->out_pixel + VL / 2, _mm256_setzero_ps());
+    }
+}
+
+#define HALF(mr)                                                                                   \
+    static void product_half_##mr(const struct block *k)                                           \
+    {                                                                                              \
+        product_half(mr, k);                                                                       \
+    }
+HALF(1)
+HALF(2)
+HALF(3)
+HALF(4) HALF(5) HALF(6) HALF(7) HALF(8) HALF(9) HALF(10) HALF(11) HALF(12)
+#define H(mr) [mr] = product_half_##mr,
+    static product_fn *const PRODUCTS_HALF[BLOCK_MAX + 1] = {H(1) H(2) H(3) H(4) H(5) H(6) H(7) H(8)
+                                                                 H(9) H(10) H(11) H(12)};
+
 static const int BLOCK[PANEL_MAX + 1] = {0, 12, 10, 8, 6};
 PRODUCT_MAX2(4, 1)
 PRODUCT_MAX2(8, 1)
@@ -149,6 +185,7 @@ static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
     [2] = {NULL, product_1_2, product_2_2, product_3_2, product_4_2, product_5_2, product_6_2},
 };
 static const int BLOCK[PANEL_MAX + 1] = {0, 0, 6};
+#define PRODUCTS_HALF PRODUCTS[panel(NN__LANES) / VL] /* no narrower one here */
 PRODUCT_MAX2(4, 2)
 static product_fn *const PRODUCTS_MAX2[PANEL_MAX + 1][4] = {[2] = {NULL, product_max2_4_2}};
 
@@ -165,6 +202,7 @@ static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
     [4] = {NULL, product_1_4, product_2_4},
 };
 static const int BLOCK[PANEL_MAX + 1] = {0, 0, 0, 0, 2};
+#define PRODUCTS_HALF PRODUCTS[panel(NN__LANES) / VL] /* no narrower one here */
 static product_fn *const PRODUCTS_MAX2[PANEL_MAX + 1][4] = {{NULL}};
 
 static int panel(int rest)
@@ -275,7 +313,7 @@ static void conv(const struct nn__conv *c, int pixel, int pixels, int channel, i
             }
             point_all(c, &taps, &p, mr, k.in);
             k.out = out + (size_t)done * c->oc;
-            PRODUCTS[nv][mr](&k);
+            (c->half ? PRODUCTS_HALF : PRODUCTS[nv])[mr](&k);
             done += mr;
         }
     }
