@@ -118,7 +118,8 @@ struct model_info {
     const char *name, *role, *license, *source_file, *source_sha256, *sha256;
     int dim; /* embedders, else 0 */
     bool loaded, restricted;
-    bool outdated; /* an older version's importer made it: fetching or importing again helps */
+    bool outdated;    /* an older version's importer made it: fetching or importing again helps */
+    const char *note; /* what a person should know of its source, or NULL */
     const char *average;   /* embedders: which crops are averaged */
     const char *precision; /* "f32" or "bf16" where loaded */
     const char *backend;

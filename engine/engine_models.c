@@ -40,11 +40,12 @@ static bool info_fill(struct model_info *i, const char *dir, const char *name)
     i->source_sha256 = copy(m->source_sha256);
     i->sha256 = copy(m->sha256);
     i->calibration = copy(m->calibration);
+    i->note = copy(m->note);
     i->restricted = m->restricted;
     i->outdated = m->importer < MODEL_IMPORTER_VERSION;
     i->dim = m->role == MODEL_EMBEDDER ? m->input.dim : 0;
     bool ok = i->name && i->role && i->license && i->source_file && i->source_sha256 && i->sha256 &&
-              (i->calibration || !m->calibration);
+              (i->calibration || !m->calibration) && (i->note || !m->note);
     model_close(m);
     return ok;
 }
@@ -73,8 +74,9 @@ void engine_model_list_free(struct model_info *list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct model_info *m = &list[i];
-        const char *owned[] = {m->name,          m->role,   m->license,     m->source_file,
-                               m->source_sha256, m->sha256, m->calibration, m->recipe};
+        const char *owned[] = {m->name,        m->role,          m->license,
+                               m->source_file, m->source_sha256, m->sha256,
+                               m->calibration, m->recipe,        m->note};
         for (size_t k = 0; k < ARRAY_LEN(owned); k++) free((void *)owned[k]);
     }
     free(list);

@@ -190,6 +190,7 @@ static enum err read_model(struct model *m, bool verify, struct err_info *err)
     if ((rc = read_source(m, err))) return rc;
     m->restricted = strcmp(restricted, "false") != 0;
     m->calibration = st_meta(m->st, "visavis.calibration");
+    m->note = st_meta(m->st, "visavis.note");
     if ((rc = model__classes_read(m, st_meta(m->st, "visavis.classes"), err))) return rc;
     m->bytes = st__bytes(m->st);
     const char *importer = st_meta(m->st, "visavis.importer");

@@ -5,9 +5,9 @@
  * Keys of __metadata__ (strings): visavis.format "1"; visavis.role; visavis.graph (JSON, see
  * graph_json.c; absent for landmarks); visavis.input (JSON); visavis.license; visavis.source (JSON:
  * file, sha256); visavis.calibration (JSON, optional); visavis.restricted "true" or "false";
- * visavis.classes (JSON, optional: names of output fc8's values); visavis.sha256, the digest of
- * role, graph, input and tensors; visavis.importer (a number, absent before 2), the version of the
- * importers that wrote it. */
+ * visavis.classes (JSON, optional: names of output fc8's values); visavis.note (optional: what a
+ * person should know of the source); visavis.sha256, the digest of role, graph, input and tensors;
+ * visavis.importer (a number, absent before 2), the version of the importers that wrote it. */
 #ifndef VISAVIS_ENGINE_MODEL_MODEL_H
 #define VISAVIS_ENGINE_MODEL_MODEL_H
 
@@ -65,10 +65,11 @@ struct model {
     char license[128];
     char source_file[256];
     char source_sha256[65];
-    int importer;    /* version of the importers that wrote it */
-    char sha256[65]; /* of this file's graph, tensors and input: changes when answers may change.
-                        Not of the calibration. */
-    char **classes;  /* names of output "fc8"'s values, n_classes; NULL: not known */
+    int importer;     /* version of the importers that wrote it */
+    char sha256[65];  /* of this file's graph, tensors and input: changes when answers may change.
+                         Not of the calibration. */
+    const char *note; /* borrowed from st; NULL: none */
+    char **classes;   /* names of output "fc8"'s values, n_classes; NULL: not known */
     size_t n_classes;
     size_t bytes;            /* of its file */
     const char *calibration; /* JSON text, borrowed from st; NULL: none */
@@ -101,6 +102,7 @@ struct model_draft {
     const char *source_file, *source_sha256;
     const char *calibration;
     const char *classes; /* JSON (model_classes_from_text), or NULL */
+    const char *note;    /* what a person should know of the source, or NULL */
 };
 /* Names, one a line, as they go into a draft: *json is the caller's (free). ERR_INVALID names the
  * line. */

@@ -74,6 +74,7 @@ static void describe(struct model_writer *w)
         {"visavis.source", w->source},
         {"visavis.sha256", w->sha256},
         {"visavis.classes", d->classes},
+        {"visavis.note", d->note},
         {"visavis.calibration", d->calibration},
     };
     _Static_assert(ARRAY_LEN(meta) <= KEYS_MAX, "room for all");

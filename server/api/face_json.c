@@ -183,6 +183,7 @@ json_t *model_json(const struct model_info *m)
                           "source_sha256", m->source_sha256, "sha256", m->sha256, "loaded",
                           m->loaded, "restricted", m->restricted);
 
+    if (o && m->note) json_object_set_new(o, "note", json_string(m->note));
     if (!o || m->dim <= 0) return o;
     json_object_set_new(o, "dimension", json_integer(m->dim));
     if (m->average) json_object_set_new(o, "average", json_string(m->average));

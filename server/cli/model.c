@@ -78,6 +78,8 @@ static int run_import(struct arguments *a)
     a->import.file = a->operand;
     if (fetch_make_folder(a->dir, &err) || importer_run(&answer, &a->import, &err))
         return cli_fail_err(&err);
+    const char *note = json_string_value(json_object_get(answer, "note"));
+    if (note) fprintf(stderr, "visavis: %s\n", note);
     cli_print(answer);
     return CLI_OK;
 }

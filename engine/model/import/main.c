@@ -52,10 +52,10 @@ static int done(const char *dir, const char *name)
     struct err_info err = ERR_INFO_INIT;
     struct model *m;
     if (model_open(&m, dir, name, &err)) return refuse(&err);
-    print(json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s}", "name", m->name, "role",
+    print(json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:s*}", "name", m->name, "role",
                     model_role_name(m->role), "license", m->license, "restricted", m->restricted,
                     "source_file", m->source_file, "source_sha256", m->source_sha256, "sha256",
-                    m->sha256));
+                    m->sha256, "note", m->note));
     model_close(m);
     return 0;
 }

@@ -11,7 +11,7 @@ const char *const vgg_layer_names[VGG_LAYERS] = {
     "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv4_1",
     "conv4_2", "conv4_3", "conv5_1", "conv5_2", "conv5_3", "fc6",     "fc7",     "fc8"};
 
-enum { KERNEL = 3, BLOCK_FLOATS = 8 << 20 };
+enum { KERNEL = 3, BLOCK_FLOATS = 8 << 20, NOTE_BYTES = 256 };
 
 /* Means of the training set, R, G, B (facts/models.md section 2). */
 static const float MEAN[3] = {129.1863f, 104.7624f, 93.5940f};
@@ -181,10 +181,34 @@ static void describe_input(struct model_input *in, const struct vgg_net *net, si
     in->dim = (int)dim;
 }
 
+/* Published files whose digest is known (facts/models.md section 3). */
+static const struct {
+    const char *sha256, *what;
+} PUBLISHED[] = {
+    {"759266b9614d0fd5d65b97bf716818b746cc77ab5944c7bffc937c6ba9455d8c",
+     "deepface's vgg_face_weights.h5"},
+};
+
+/* What is known of the file, and what is only assumed. */
+static void describe_source(char *note, size_t size, const struct import_job *job,
+                            const struct vgg_net *net)
+{
+    const char *what = "a file that is not known by its sha256";
+    for (size_t i = 0; i < ARRAY_LEN(PUBLISHED); i++)
+        if (strcmp(PUBLISHED[i].sha256, job->sha256) == 0) what = PUBLISHED[i].what;
+    size_t n = (size_t)snprintf(note, size, "from %s", what);
+    if (net->order_assumed && n < size)
+        snprintf(note + n, size - n,
+                 "; it does not say the order of its colour planes, %s is assumed (import it with "
+                 "--preset %s where the other is right)",
+                 net->bgr ? "bgr" : "rgb", net->bgr ? "rgb" : "bgr");
+}
+
 enum err vggface_import(struct import_job *job, const struct vgg_net *net, struct err_info *err)
 {
     struct model_draft draft = {
         .role = MODEL_EMBEDDER, .license = "CC-BY-NC-4.0", .restricted = true};
+    char note[NOTE_BYTES];
     struct nn_graph g = {0};
     struct model_writer *w;
     int op_of[VGG_LAYERS];
@@ -199,6 +223,8 @@ enum err vggface_import(struct import_job *job, const struct vgg_net *net, struc
     for (int i = 0; i < net->n; i++)
         if ((rc = check_layer(net, i, &width, err))) return rc;
     draft.graph = &g;
+    describe_source(note, sizeof note, job, net);
+    draft.note = note;
     const int last = net->n == VGG_CONVS ? VGG_CONVS - 1 : VGG_FC6 + 1;
     describe_input(&draft.input, net, net->layer[last].w.dims[0]);
     rc = build(&g, op_of, net, err);
