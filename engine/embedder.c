@@ -101,6 +101,7 @@ enum err embedder_open(struct embedder *out, const struct embedder_options *o, s
         goto fail;
     }
     if ((rc = nn_net_new(&e.net, &e.model->graph, o->backend, o->precision, err))) goto fail;
+    nn_net_weights_are_mapped(e.net);
     make_recipe(&e, o);
     *out = e;
     return ERR_OK;

@@ -57,10 +57,13 @@ static struct item *take_batch(struct lanes *l, int *rows)
     first->next = NULL;
     *rows = first->n;
     at = &l->head;
+    const struct nn_graph *g = nn_net_graph(first->net);
+    const size_t row = (size_t)g->in_c * (size_t)first->h * (size_t)first->w;
+    const int most =
+        row && LANE_MAX_FLOATS / row < LANE_MAX_ROWS ? (int)(LANE_MAX_FLOATS / row) : LANE_MAX_ROWS;
     while (*at) {
         struct item *i = *at;
-        if (i->net == first->net && i->h == first->h && i->w == first->w &&
-            *rows + i->n <= LANE_MAX_ROWS) {
+        if (i->net == first->net && i->h == first->h && i->w == first->w && *rows + i->n <= most) {
             *at = i->next;
             i->next = NULL;
             last = last->next = i;

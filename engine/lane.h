@@ -18,8 +18,11 @@
 #include "engine/nn/nn.h"
 
 enum {
-    LANE_MAX_ROWS = 64, /* rows in one batch put together from several callers; one caller's own
-                           rows may be more */
+    /* Of one batch put together from several callers; one caller's own rows may be more. Rows, and
+     * floats of input: eight pictures of 224 x 224, from where on a larger batch costs memory and
+     * wins nothing. */
+    LANE_MAX_ROWS = 64,
+    LANE_MAX_FLOATS = 8 * 3 * 224 * 224,
     LANE_HISTOGRAM = 8, /* batches with at most 1, 2, 4, 8, 16, 32, 64 rows, and more */
 };
 

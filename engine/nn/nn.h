@@ -28,6 +28,10 @@ NODISCARD enum err nn_net_new(struct nn_net **out, const struct nn_graph *g,
                               enum nn_backend backend, enum nn_precision precision,
                               struct err_info *err);
 void nn_net_free(struct nn_net *net);
+/* The graph's weights lie in a mapped file that does not change: what has been repacked may leave
+ * the memory (it is read again when another plan wants it in another form). Before the first plan.
+ */
+void nn_net_weights_are_mapped(struct nn_net *net);
 const struct nn_graph *nn_net_graph(const struct nn_net *net);
 /* What nn_net_new settled on: NN_F32 or NN_BF16. */
 enum nn_precision nn_net_precision(const struct nn_net *net);

@@ -32,6 +32,7 @@ struct nn_net {
     enum nn_backend backend;
     enum nn_precision precision;
     const struct nn__simd *simd;
+    bool mapped;          /* weights are a file's pages */
     pthread_mutex_t lock; /* guards packs */
     struct nn__pack *packs;
 };

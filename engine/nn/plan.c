@@ -2,7 +2,9 @@
  * has a place for every value and an order of steps, so that forward only runs them. */
 #include "engine/nn/fast.h"
 
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <string.h>
 #include <time.h>
 
@@ -65,6 +67,20 @@ enum nn_precision nn_net_precision(const struct nn_net *net)
     return net->precision;
 }
 
+void nn_net_weights_are_mapped(struct nn_net *net)
+{
+    net->mapped = true;
+}
+
+/* The whole pages inside of an op's weights: a mapped file's are read again when they are touched.
+ */
+static void drop_source(const struct nn_op *op)
+{
+    const uintptr_t page = 4096, from = ((uintptr_t)op->w + page - 1) / page * page,
+                    to = (uintptr_t)(op->w + op->w_count) / page * page;
+    if (op->w && from < to) (void)madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 enum err nn__net_pack(const float **out, const struct nn_net *net, int op, int kind, int h, int w,
                       float *(*make)(const void *arg), const void *arg, struct err_info *err)
 {
@@ -81,6 +97,7 @@ enum err nn__net_pack(const float **out, const struct nn_net *net, int op, int k
             k->op = op, k->kind = kind, k->h = h, k->w = w;
             k->next = mine->packs;
             mine->packs = k;
+            if (net->mapped) drop_source(&net->graph->ops[op]);
         } else {
             free(k);
             k = NULL;
