@@ -165,8 +165,9 @@ static enum err from_json(struct faces_in *in, struct texts *t, const struct fac
         if (image >= 0 && !json_is_string(value))
             rc = err_set(err, ERR_INVALID, "JSON field \"%s\" is not a string", key);
         else if (image >= 0)
-            rc = decode(in, image, key, json_string_value(value), json_string_length(value), rp,
-                        err);
+            /* by the spec's name: the reply keeps it, and the JSON goes */
+            rc = decode(in, image, spec->image[image], json_string_value(value),
+                        json_string_length(value), rp, err);
         else
             rc = json_option(t, key, value, rq, err);
         if (rc) return rc;
