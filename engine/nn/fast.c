@@ -10,6 +10,10 @@ enum {
     HEAD_ROW_BYTES = 64 * 1024,
     HEAD_LAYER_BYTES = 256 * 1024,
     HEAD_WEIGHT_BYTES = 2 * 1024 * 1024,
+    /* Past this a plan takes one row at a time up to its dense layers: reading the convolutions'
+     * weights again for each costs VGG-16 a tenth, its values for a batch of eight would take 200
+     * MB. */
+    PLAN_BYTES = 64 * 1024 * 1024,
 };
 
 struct uses {
@@ -243,11 +247,31 @@ static enum err make_step(struct nn__lowering *l, struct nn__fused *s, struct er
     }
 }
 
+/* What the largest step before the first dense layer reads and writes for a row; *dense: that
+ * layer's step. 0: there is none. */
+static size_t largest_before_dense(const struct nn_plan *p, int *dense)
+{
+    size_t largest = 0;
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct nn__step *s = &p->steps[i];
+        if (s->op >= 0 && p->net->graph->ops[s->op].kind == NN_DENSE) {
+            *dense = i;
+            return largest;
+        }
+        size_t row = p->values[s->out].row_bytes;
+        for (int k = 0; k < s->n_in; k++)
+            if (s->in[k] >= 0) row += p->values[s->in[k]].row_bytes;
+        if (row > largest) largest = row;
+    }
+    return 0;
+}
+
 /* Steps from the start whose weights stay in the second cache, as long as a row's values are large
  * beside it. The rows at a time are what fits with them. */
 static void choose_head(struct nn_plan *p)
 {
     size_t largest = 1, weights = 0;
+    int dense = 0;
     for (int i = 0; i < p->n_steps; i++) {
         const struct nn__step *s = &p->steps[i];
         size_t row = p->values[s->out].row_bytes;
@@ -258,6 +282,12 @@ static void choose_head(struct nn_plan *p)
         if (row < HEAD_ROW_BYTES) continue;
         p->n_head = i + 1;
         if (row > largest) largest = row;
+    }
+    if (largest_before_dense(p, &dense) * (size_t)p->n > PLAN_BYTES && dense > p->n_head) {
+        p->n_head =
+            dense; /* a large picture after the other; what is read once for all comes after */
+        p->head_rows = 1;
+        return;
     }
     size_t rows = HEAD_BYTES / largest;
     p->head_rows = rows < 1 ? 1 : rows < (size_t)p->n ? (int)rows : p->n;

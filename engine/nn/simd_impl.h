@@ -157,10 +157,12 @@ HALF(6)
 HALF(7)
 HALF(8)
 HALF(9)
-HALF(10) HALF(11) HALF(12)
+HALF(10)
+HALF(11)
+HALF(12)
 #define H(mr) [mr] = product_half_##mr,
-    static product_fn *const PRODUCTS_HALF[BLOCK_MAX + 1] = {H(1) H(2) H(3) H(4) H(5) H(6) H(7) H(8)
-                                                                 H(9) H(10) H(11) H(12)};
+static product_fn *const PRODUCTS_HALF[BLOCK_MAX + 1] = {H(1) H(2) H(3) H(4) H(5) H(6) H(7) H(8)
+                                                             H(9) H(10) H(11) H(12)};
 
 static const int BLOCK[PANEL_MAX + 1] = {0, 12, 10, 8, 6};
 PRODUCT_MAX2(4, 1)

@@ -80,7 +80,8 @@ static enum err refine(struct detection *d, int n, struct bench *b, struct fake 
     return mtcnn_refine(d, n, &nets, &runner, &b->im, &err);
 }
 
-/* Looks are symmetric about the square around the face, so that what they agree on is that square. */
+/* Looks are symmetric about the square around the face, so that what they agree on is that square.
+ */
 static void the_mean_of_four_looks(void **state)
 {
     struct bench *b = *state;
