@@ -271,7 +271,7 @@ static enum err analyse_precropped(struct engine *e, const struct embedder *m,
     f->score = 1;
     f->pass = "precropped";
     if (!o->embedding && !o->classes) return ERR_OK;
-    AUTO_FREE float *rows = mem_aligned(2 * embedder_row_floats(m), sizeof *rows);
+    AUTO_FREE float *rows = mem_aligned(embedder_row_floats(m), sizeof *rows);
     if (!rows) return err_set(err, ERR_NOMEM, "no memory for a chip");
     if ((rc = embedder_rows_precropped(rows, &crops, m, im, err))) return rc;
     return embed_faces(f, 1, crops, rows, m, e, o, err);
@@ -303,14 +303,14 @@ static enum err face_rows(struct face *f, float *rows, const struct upright *u,
                           struct err_info *err)
 {
     const struct embedder_face ef = {u->im, &u->steady, &u->place, u->chip};
-    AUTO_FREE float *own = rows ? NULL : mem_aligned(embedder_row_floats(m), sizeof *own);
-    AUTO_FREE uint8_t *chip = malloc(3 * (size_t)m->input.w * (size_t)m->input.h);
     enum err rc;
 
-    if (!rows && !o->chip_png) return ERR_OK;
+    if (!o->chip_png) return rows ? embedder_rows(rows, NULL, m, &ef, err) : ERR_OK;
+    AUTO_FREE float *own = rows ? NULL : mem_aligned(embedder_row_floats(m), sizeof *own);
+    AUTO_FREE uint8_t *chip = malloc(3 * (size_t)m->input.w * (size_t)m->input.h);
     if (!chip || (!rows && !own)) return err_set(err, ERR_NOMEM, "no memory for a chip");
     if ((rc = embedder_rows(rows ? rows : own, chip, m, &ef, err))) return rc;
-    return o->chip_png ? face_chip_png(f, chip, m->input.w, err) : ERR_OK;
+    return face_chip_png(f, chip, m->input.w, err);
 }
 
 static enum err analyse_faces(struct engine *e, const struct embedder *m, const struct image *im,

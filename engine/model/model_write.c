@@ -155,17 +155,6 @@ static void bind(struct model_writer *w)
     for (size_t i = 0; i < w->n; i++) w->list[i].data = st_writer_data(w->file, i);
 }
 
-/* There is no file yet whose weights they could be; the graph is checked and written as one that
- * has them. */
-static void promise_weights(struct nn_graph *g)
-{
-    static const float later;
-    for (int i = 0; i < g->n_ops; i++) {
-        g->ops[i].w = g->ops[i].w_count ? &later : NULL;
-        g->ops[i].b = g->ops[i].b_count ? &later : NULL;
-    }
-}
-
 enum err model_writer_open(struct model_writer **out, const char *dir, const struct model_draft *d,
                            struct nn_graph *g, struct err_info *err)
 {
@@ -176,7 +165,6 @@ enum err model_writer_open(struct model_writer **out, const char *dir, const str
     if (!w) return err_set(err, ERR_NOMEM, "no memory to write %s", d->name);
     w->d = d;
     w->g = g;
-    if (g) promise_weights(g);
     if ((rc = model__path(path, sizeof path, dir ? dir : ".", d->name, err))) goto fail;
     if ((rc = prepare(w, err))) goto fail;
     if ((rc = st_writer_open(&w->file, dir ? path : NULL, w->meta, w->n_meta, w->list, w->n, err)))
