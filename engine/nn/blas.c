@@ -101,7 +101,7 @@ static void run_conv(struct nn_plan *p, const struct nn__step *s)
     nn__call_of(&j.c, p, s);
     j.scratch_floats = (size_t)depth(&j.c) * COLUMNS;
     j.pieces = (j.c.out_shape.h * j.c.out_shape.w + COLUMNS - 1) / COLUMNS;
-    nn__pool_run(p->pool, conv_piece, &j, p->rows * j.c.op->groups * j.pieces);
+    pool_run(p->pool, conv_piece, &j, p->rows * j.c.op->groups * j.pieces);
 }
 
 static void run_dense(struct nn_plan *p, const struct nn__step *s)
@@ -109,7 +109,7 @@ static void run_dense(struct nn_plan *p, const struct nn__step *s)
     struct job j = {.scratch = NULL};
     nn__call_of(&j.c, p, s);
     j.pieces = (j.c.op->out + OUTPUTS - 1) / OUTPUTS;
-    nn__pool_run(p->pool, dense_piece, &j, p->rows * j.pieces);
+    pool_run(p->pool, dense_piece, &j, p->rows * j.pieces);
 }
 
 static void run_plain(struct nn_plan *p, const struct nn__step *s)

@@ -20,7 +20,7 @@ struct nn_exec {
     int threads, max_plans;
     struct slot *slots; /* max_plans */
     unsigned long now;
-    struct nn__pool *pool;
+    struct pool *pool;
     char *memory;
     size_t memory_bytes;
 };
@@ -34,7 +34,7 @@ enum err nn_exec_new(struct nn_exec **out, int threads, int max_plans, struct er
     if (!x) return err_set(err, ERR_NOMEM, "no memory for an executor");
     x->threads = threads;
     x->max_plans = max_plans ? max_plans : PLANS_DEFAULT;
-    enum err rc = nn__pool_new(&x->pool, threads, err);
+    enum err rc = pool_new(&x->pool, threads, err);
     if (rc) goto fail;
     x->slots = calloc((size_t)x->max_plans, sizeof *x->slots);
     if (!x->slots) {
@@ -52,7 +52,7 @@ void nn_exec_free(struct nn_exec *x)
 {
     if (!x) return;
     for (int i = 0; x->slots && i < x->max_plans; i++) nn_plan_free(x->slots[i].plan);
-    nn__pool_free(x->pool);
+    pool_free(x->pool);
     free(x->slots);
     free(x->memory);
     free(x);

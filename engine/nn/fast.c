@@ -69,7 +69,7 @@ static void row_chunk(void *arg, int chunk, int thread)
 void nn__fast_rows(const struct nn_plan *p, int rows, int unit,
                    void (*fn)(const void *arg, int row, int rows), const void *arg)
 {
-    int threads = nn__pool_threads(p->pool);
+    int threads = pool_threads(p->pool);
     if (threads == 1) {
         fn(arg, 0, rows);
         return;
@@ -77,7 +77,7 @@ void nn__fast_rows(const struct nn_plan *p, int rows, int unit,
     int each = (rows + 4 * threads - 1) / (4 * threads);
     each = (each + unit - 1) / unit * unit;
     struct row_loop r = {fn, arg, rows, each};
-    nn__pool_run(p->pool, row_chunk, &r, (rows + each - 1) / each);
+    pool_run(p->pool, row_chunk, &r, (rows + each - 1) / each);
 }
 
 /* A dense layer reads c,h,w in order, so it reads through ops that keep that order. */

@@ -89,10 +89,10 @@ static void run_conv(struct nn_plan *p, const struct nn__step *s)
 {
     struct layer l = *(const struct layer *)s->data;
     bind(p, s, &l);
-    cut_conv(&l, nn__pool_threads(p->pool));
+    cut_conv(&l, pool_threads(p->pool));
     int down = (l.pixels + l.chunk_pixels - 1) / l.chunk_pixels;
     int across = (l.conv.oc + l.chunk_channels - 1) / l.chunk_channels;
-    nn__pool_run(p->pool, conv_chunk, &l, down * across);
+    pool_run(p->pool, conv_chunk, &l, down * across);
 }
 
 /* Rows of the convolution for `pool_rows` rows of the pool, in this thread's scratch while they are
@@ -121,7 +121,7 @@ static void run_conv_pool(struct nn_plan *p, const struct nn__step *s)
     struct layer l = *(const struct layer *)s->data;
     bind(p, s, &l);
     int down = (l.window.oh + l.pool_rows - 1) / l.pool_rows;
-    nn__pool_run(p->pool, pool_chunk, &l, p->rows * down);
+    pool_run(p->pool, pool_chunk, &l, p->rows * down);
 }
 
 static void max2_rows(const void *arg, int row, int rows)
@@ -173,7 +173,7 @@ static void run_wino(struct nn_plan *p, const struct nn__step *s)
 {
     struct layer l = *(const struct layer *)s->data;
     struct nn__wino *w = &l.wino;
-    int threads = nn__pool_threads(p->pool), points = w->m == 2 ? 16 : 36;
+    int threads = pool_threads(p->pool), points = w->m == 2 ? 16 : 36;
     bind(p, s, &l);
     l.tiles = p->rows * w->tiles_y * w->tiles_x;
     bool together = threads > 1 && l.tiles < threads * TILES_UNIT; /* all threads on the same few */
@@ -190,12 +190,12 @@ static void run_wino(struct nn_plan *p, const struct nn__step *s)
     l.v_floats = (size_t)points * w->v_point;
     l.scratch_floats = (size_t)points * (w->v_point + w->m_point);
     if (!together) {
-        nn__pool_run(p->pool, wino_chunk, &l, (l.tiles + l.tiles_at_once - 1) / l.tiles_at_once);
+        pool_run(p->pool, wino_chunk, &l, (l.tiles + l.tiles_at_once - 1) / l.tiles_at_once);
         return;
     }
-    nn__pool_run(p->pool, wino_in_chunk, &l, l.tiles);
-    nn__pool_run(p->pool, wino_mul_chunk, &l, points);
-    nn__pool_run(p->pool, wino_out_chunk, &l, l.tiles);
+    pool_run(p->pool, wino_in_chunk, &l, l.tiles);
+    pool_run(p->pool, wino_mul_chunk, &l, points);
+    pool_run(p->pool, wino_out_chunk, &l, l.tiles);
 }
 
 /* Which algorithm, by shape alone: multiply-adds of one image, plus the transforms (vector

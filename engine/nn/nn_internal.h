@@ -13,7 +13,7 @@
 #include "engine/base/mem.h"
 #include "engine/nn/exec.h"
 #include "engine/nn/nn.h"
-#include "engine/nn/pool.h"
+#include "engine/base/pool.h"
 #include "engine/nn/simd.h"
 
 enum { NN__EXTRA_VALUES = 1, NN__INPUT = -1 };
@@ -75,8 +75,8 @@ struct nn_plan {
     size_t memory_bytes, scratch_bytes;
     char *memory, *scratch; /* where values and scratch are; set by bind */
     char *own;              /* memory that this plan frees */
-    struct nn__pool *bound; /* borrowed; NULL: the calling thread alone */
-    struct nn__pool *pool;  /* the same, or NULL where the step that runs is too small to share */
+    struct pool *bound;     /* borrowed; NULL: the calling thread alone */
+    struct pool *pool;      /* the same, or NULL where the step that runs is too small to share */
     const float *input;     /* of the forward that runs */
     int row, rows;          /* that the steps work on now: first, count */
     /* Copies value `op`, all rows, to dst as float [n][c][h][w]; the backend's. */
@@ -97,7 +97,7 @@ struct nn__call {
 NODISCARD enum err nn__plan_make(struct nn_plan **out, const struct nn_net *net, int n, int h,
                                  int w, int threads, bool unfused, struct err_info *err);
 size_t nn__plan_bytes(const struct nn_plan *p);
-void nn__plan_bind(struct nn_plan *p, void *memory, struct nn__pool *pool);
+void nn__plan_bind(struct nn_plan *p, void *memory, struct pool *pool);
 /* nn_plan_forward for n rows, at most the plan's own. */
 void nn__plan_run(struct nn_plan *p, int n, const float *in, float *const *outs);
 

@@ -319,7 +319,7 @@ size_t nn__plan_bytes(const struct nn_plan *p)
     return p->memory_bytes + round_up(p->scratch_bytes);
 }
 
-void nn__plan_bind(struct nn_plan *p, void *memory, struct nn__pool *pool)
+void nn__plan_bind(struct nn_plan *p, void *memory, struct pool *pool)
 {
     p->memory = memory;
     p->scratch = p->memory + p->memory_bytes;
@@ -369,7 +369,7 @@ static void emit_outputs(const struct nn_plan *p, float *const *outs)
 /* Multiply-adds, or bytes written, of about 15 us. */
 static const double SHARE_MACS = 1e6, SHARE_BYTES = 128 * 1024;
 
-static struct nn__pool *pool_for(const struct nn_plan *p, const struct nn__step *s)
+static struct pool *pool_for(const struct nn_plan *p, const struct nn__step *s)
 {
     double bytes = (double)p->values[s->out].row_bytes * p->rows;
     return s->macs / p->n * p->rows > SHARE_MACS || bytes > SHARE_BYTES ? p->bound : NULL;

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "engine/nn/pool.h"
+#include "engine/base/pool.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -24,24 +24,24 @@ static void test_pool(void **state)
 {
     (void)state;
     for (int threads = 1; threads <= 4; threads++) {
-        struct nn__pool *pool = NULL;
-        assert_int_equal(nn__pool_new(&pool, threads, NULL), ERR_OK);
-        assert_int_equal(nn__pool_threads(pool), threads);
+        struct pool *pool = NULL;
+        assert_int_equal(pool_new(&pool, threads, NULL), ERR_OK);
+        assert_int_equal(pool_threads(pool), threads);
         for (int r = 0; r < 200; r++) {
             static _Atomic int seen[CHUNKS + 4];
             int chunks = r * 7 % CHUNKS, by_threads = 0;
             for (int i = 0; i < CHUNKS + 4; i++) seen[i] = 0;
-            nn__pool_run(pool, mark, (void *)seen, chunks);
+            pool_run(pool, mark, (void *)seen, chunks);
             for (int i = 0; i < CHUNKS; i++)
                 if (seen[i] != (i < chunks))
                     fail_msg("chunk %d of %d ran %d times", i, chunks, seen[i]);
             for (int i = 0; i < threads; i++) by_threads += seen[CHUNKS + i];
             assert_int_equal(by_threads, chunks);
         }
-        nn__pool_free(pool);
+        pool_free(pool);
     }
-    struct nn__pool *none = NULL;
-    assert_int_equal(nn__pool_new(&none, 0, NULL), ERR_INVALID);
+    struct pool *none = NULL;
+    assert_int_equal(pool_new(&none, 0, NULL), ERR_INVALID);
 }
 
 int main(void)

@@ -4,7 +4,7 @@
  * enters a loop while it is open; the caller takes chunks until there are none, closes the loop,
  * and waits only for those inside. `gate` holds all of it in one word: the loop's number, whether
  * it is open, how many are inside. */
-#include "engine/nn/pool.h"
+#include "engine/base/pool.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -24,12 +24,12 @@ enum {
 static const uint64_t INSIDE = 0xffff, OPEN = 1 << 16, LOOP = 1 << 17;
 
 struct helper {
-    struct nn__pool *pool;
+    struct pool *pool;
     pthread_t id;
     int thread;
 };
 
-struct nn__pool {
+struct pool {
     int threads;
     struct helper *helpers; /* threads - 1 */
     int started;
@@ -51,7 +51,7 @@ static inline void relax(void)
 #endif
 }
 
-static void take_chunks(struct nn__pool *p, int thread)
+static void take_chunks(struct pool *p, int thread)
 {
     int i;
     while ((i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->chunks)
@@ -59,7 +59,7 @@ static void take_chunks(struct nn__pool *p, int thread)
 }
 
 /* Returns when there is a loop that is not `seen`, open or already over, or when the pool ends. */
-static uint64_t wait_for_loop(struct nn__pool *p, uint64_t seen)
+static uint64_t wait_for_loop(struct pool *p, uint64_t seen)
 {
     for (int i = 0; i < SPINS; i++) {
         uint64_t gate = atomic_load(&p->gate);
@@ -74,7 +74,7 @@ static uint64_t wait_for_loop(struct nn__pool *p, uint64_t seen)
     return atomic_load(&p->gate) / LOOP;
 }
 
-static bool enter(struct nn__pool *p, uint64_t loop)
+static bool enter(struct pool *p, uint64_t loop)
 {
     uint64_t gate = atomic_load(&p->gate);
     while (gate / LOOP == loop && (gate & OPEN))
@@ -85,7 +85,7 @@ static bool enter(struct nn__pool *p, uint64_t loop)
 static void *help(void *arg)
 {
     struct helper *h = arg;
-    struct nn__pool *p = h->pool;
+    struct pool *p = h->pool;
     uint64_t seen = 0;
     for (;;) {
         seen = wait_for_loop(p, seen);
@@ -97,7 +97,7 @@ static void *help(void *arg)
 }
 
 /* Only the caller changes the loop's number, and nobody is inside when it does. */
-static void begin(struct nn__pool *p)
+static void begin(struct pool *p)
 {
     atomic_store(&p->gate, (atomic_load(&p->gate) / LOOP + 1) * LOOP + OPEN);
     if (!atomic_load(&p->sleepers)) return;
@@ -106,7 +106,7 @@ static void begin(struct nn__pool *p)
     pthread_mutex_unlock(&p->lock);
 }
 
-static void end(struct nn__pool *p)
+static void end(struct pool *p)
 {
     atomic_fetch_and(&p->gate, ~OPEN);
     for (int i = 0; atomic_load(&p->gate) & INSIDE; i++)
@@ -116,12 +116,12 @@ static void end(struct nn__pool *p)
             sched_yield();
 }
 
-enum err nn__pool_new(struct nn__pool **out, int threads, struct err_info *err)
+enum err pool_new(struct pool **out, int threads, struct err_info *err)
 {
     if (threads < 1 || threads > THREADS_MAX)
         return err_set(err, ERR_INVALID, "%d threads asked for, the limit is 1 to %d", threads,
                        (int)THREADS_MAX);
-    struct nn__pool *p = calloc(1, sizeof *p);
+    struct pool *p = calloc(1, sizeof *p);
     if (!p) return err_set(err, ERR_NOMEM, "no memory for %d threads", threads);
     p->threads = threads;
     pthread_mutex_init(&p->lock, NULL);
@@ -133,16 +133,16 @@ enum err nn__pool_new(struct nn__pool **out, int threads, struct err_info *err)
         h->pool = p;
         h->thread = p->started + 1;
         if (pthread_create(&h->id, NULL, help, h)) goto fail;
-        pthread_setname_np(h->id, "nn-helper");
+        pthread_setname_np(h->id, "helper");
     }
     *out = p;
     return ERR_OK;
 fail:
-    nn__pool_free(p);
+    pool_free(p);
     return err_set(err, ERR_NOMEM, "cannot start %d threads", threads);
 }
 
-void nn__pool_free(struct nn__pool *p)
+void pool_free(struct pool *p)
 {
     if (!p) return;
     atomic_store(&p->quit, true);
@@ -154,12 +154,12 @@ void nn__pool_free(struct nn__pool *p)
     free(p);
 }
 
-int nn__pool_threads(const struct nn__pool *p)
+int pool_threads(const struct pool *p)
 {
     return p ? p->threads : 1;
 }
 
-void nn__pool_run(struct nn__pool *p, void (*fn)(void *, int, int), void *arg, int chunks)
+void pool_run(struct pool *p, cores_part *fn, void *arg, int chunks)
 {
     if (!p || p->threads == 1 || chunks < 2) {
         for (int i = 0; i < chunks; i++) fn(arg, i, 0);
@@ -172,4 +172,14 @@ void nn__pool_run(struct nn__pool *p, void (*fn)(void *, int, int), void *arg, i
     begin(p);
     take_chunks(p, 0);
     end(p);
+}
+
+static void run_cores(void *self, cores_part *part, void *arg, int n)
+{
+    pool_run(self, part, arg, n);
+}
+
+struct cores pool_cores(struct pool *p)
+{
+    return (struct cores){pool_threads(p), run_cores, p};
 }
