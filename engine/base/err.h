@@ -26,6 +26,8 @@ enum err {
     ERR_NOT_FOUND,         /* not_found */
     ERR_METHOD,            /* method_not_allowed */
     ERR_CONFLICT,          /* conflict */
+    ERR_PRECONDITION,      /* precondition_failed: If-Match names another version */
+    ERR_BAD_EMBEDDING,     /* bad_embedding: wrong length, not finite, or of no length */
     ERR_UNAUTHORIZED,      /* unauthorized: no key, or a wrong one */
     ERR_FORBIDDEN,         /* forbidden: Host or Origin not allowed, or the key's scope */
     ERR_TIMEOUT,           /* timeout: the client was too slow */
