@@ -26,7 +26,15 @@ static enum err code_of(sqlite3 *db)
     case SQLITE_NOMEM:
         return ERR_NOMEM;
     case SQLITE_CONSTRAINT:
-        return sqlite3_extended_errcode(db) == SQLITE_CONSTRAINT_CHECK ? ERR_INVALID : ERR_CONFLICT;
+        switch (sqlite3_extended_errcode(db)) {
+        case SQLITE_CONSTRAINT_UNIQUE:
+        case SQLITE_CONSTRAINT_PRIMARYKEY:
+            return ERR_CONFLICT;
+        case SQLITE_CONSTRAINT_FOREIGNKEY:
+            return ERR_NOT_FOUND;
+        default:
+            return ERR_INVALID;
+        }
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
         return os == ENOSPC || os == EDQUOT ? ERR_STORAGE_FULL : ERR_IO;
