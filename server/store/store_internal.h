@@ -9,9 +9,20 @@
 
 enum { STORE_PATH_BYTES = 4096, STORE_BUSY_TIMEOUT_MS = 5000 };
 
+/* --- gaps.c --- */
+struct store__methods {
+    sqlite3_io_methods ours; /* first: SQLite's file points to it */
+    const sqlite3_io_methods *base;
+};
+enum { STORE_PAGES_MAX = 0x1ffffff }; /* 137 GB of 4 KiB: why is in gaps.c */
+/* From now on db writes pages to its file without what lies in their unused part. m lives as long
+ * as db. */
+bool store__zero_gaps(struct store__methods *m, sqlite3 *db);
+
 /* --- conn.c: a connection, used by one thread at a time --- */
 struct store__conn {
     sqlite3 *db;
+    struct store__methods methods;
     struct store__prepared *prepared; /* what has been prepared on it so far */
     size_t n_prepared, room;
     struct store__conn *next; /* in the pool */

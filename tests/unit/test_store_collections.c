@@ -65,7 +65,8 @@ static void everything_comes_back(void **state)
     (void)state;
     struct err_info err = ERR_INFO_INIT;
     struct store_tx tx = fresh();
-    struct store_collection c = test_collection("'; DROP TABLE collections; -- ../../%00\"\\\x01ü𝒳");
+    struct store_collection c =
+        test_collection("'; DROP TABLE collections; -- ../../%00\"\\\x01ü𝒳");
     struct ulid id;
     int64_t row = 0;
     c.rule = "mean_top";
@@ -128,8 +129,9 @@ static void refusals(void **state)
 {
     (void)state;
     char *const longest = repeated("ü", STORE_NAME_MAX), *const too_long = repeated("ü", 201);
-    char *const most = repeated("x", STORE_METADATA_MAX_BYTES),
-                *const too_much = repeated("x", STORE_METADATA_MAX_BYTES + 1);
+    char *const most = repeated("x", STORE_METADATA_MAX_BYTES), *const too_much = repeated(
+                                                                    "x",
+                                                                    STORE_METADATA_MAX_BYTES + 1);
     struct store_collection ok = test_collection("ok"), c[12];
     for (int i = 0; i < 12; i++) c[i] = ok;
     c[0].name = "";
@@ -148,10 +150,18 @@ static void refusals(void **state)
         enum err want;
         const char *says;
     } want[12] = {
-        {ERR_INVALID, "0 characters"}, {ERR_INVALID, "201 characters"}, {ERR_TOO_LARGE, "16385"},
-        {ERR_CONFLICT, "\"taken\""},   {ERR_INVALID, "dim"},            {ERR_INVALID, "rule"},
-        {ERR_INVALID, "rule_top"},     {ERR_INVALID, "min_quality"},    {ERR_INVALID, "ttl_days"},
-        {ERR_INVALID, "recipe"},       {ERR_OK, ""},                    {ERR_OK, ""},
+        {ERR_INVALID, "0 characters"},
+        {ERR_INVALID, "201 characters"},
+        {ERR_TOO_LARGE, "16385"},
+        {ERR_CONFLICT, "\"taken\""},
+        {ERR_INVALID, "dim"},
+        {ERR_INVALID, "rule"},
+        {ERR_INVALID, "rule_top"},
+        {ERR_INVALID, "min_quality"},
+        {ERR_INVALID, "ttl_days"},
+        {ERR_INVALID, "recipe"},
+        {ERR_OK, ""},
+        {ERR_OK, ""},
     };
     struct store_tx tx = fresh();
     add_collection(&tx, "taken");

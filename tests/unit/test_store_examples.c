@@ -243,7 +243,10 @@ static void moving(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(everything_comes_back), T(lists), T(refusals), T(moving),
+        T(everything_comes_back),
+        T(lists),
+        T(refusals),
+        T(moving),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,9 +113,19 @@ static void lists(void **state)
     const struct store_identity people[] = {
         {.collection = c, .name = "Anna", .metadata = "{}", .tags = red, .n_tags = 1},
         {.collection = c, .name = "Hannah", .metadata = "{}", .tags = both, .n_tags = 3},
-        {.collection = c, .name = "Ben", .metadata = "{}", .tags = blue, .n_tags = 1, .external_id = "7"},
+        {.collection = c,
+         .name = "Ben",
+         .metadata = "{}",
+         .tags = blue,
+         .n_tags = 1,
+         .external_id = "7"},
         {.collection = c, .name = "\xc3\x84nne", .metadata = "{}"},
-        {.collection = other, .name = "Anna", .metadata = "{}", .tags = red, .n_tags = 1, .external_id = "7"},
+        {.collection = other,
+         .name = "Anna",
+         .metadata = "{}",
+         .tags = red,
+         .n_tags = 1,
+         .external_id = "7"},
     };
     struct err_info err = ERR_INFO_INIT;
     struct store_tx tx = fresh();
@@ -211,12 +221,16 @@ static void refusals(void **state)
         {"most metadata", {.name = "a", .metadata = fits}, ERR_OK, ""},
         {"empty external id", {.name = "a", .external_id = ""}, ERR_INVALID, "external id"},
         {"long external id", {.name = "a", .external_id = long_name}, ERR_INVALID, "201"},
-        {"taken", {.name = "a", .external_id = "E1"}, ERR_CONFLICT, "\"E1\" is taken by the identity 0"},
+        {"taken",
+         {.name = "a", .external_id = "E1"},
+         ERR_CONFLICT,
+         "\"E1\" is taken by the identity 0"},
         {"taken elsewhere", {.name = "a", .external_id = "E2"}, ERR_OK, ""},
         {"no collection", {.name = "a", .collection = 999}, ERR_NOT_FOUND, "collection"},
     };
-    const struct store_identity e1 = {.collection = c, .name = "e", .external_id = "E1", .metadata = "{}"},
-                                e2 = {.collection = other, .name = "e", .external_id = "E2", .metadata = "{}"};
+    const struct store_identity
+        e1 = {.collection = c, .name = "e", .external_id = "E1", .metadata = "{}"},
+        e2 = {.collection = other, .name = "e", .external_id = "E2", .metadata = "{}"};
     struct ulid id, others;
     add(&tx, &e1, &id);
     const int64_t victim = add_identity(&tx, c, "victim");
