@@ -99,7 +99,9 @@ static struct item *run_batch(struct store__writer *w, struct item *first)
     struct err_info why = ERR_INFO_INIT;
     enum err rc;
 
+    roll_back(w); /* what a ROLLBACK that failed itself has left open */
     if ((rc = plain(w, BEGIN, &why))) {
+        roll_back(w);
         fail_all(first, NULL, rc, why);
         return NULL;
     }
