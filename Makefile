@@ -99,6 +99,7 @@ $(O)/gen/assets.c: $(ASSETS) Makefile
 $(UNIT:%.c=$(O)/%): EXTRA_LIBS := -lcmocka
 $(O)/tests/golden/test_nomem $(O)/tests/unit/test_store_nomem: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 $(O)/tests/torture/torture $(O)/tests/bench/bench_store: $(call obj,tests/torture/faulty_vfs.c)
+$(O)/tests/torture/torture: $(call obj,tests/torture/crowd.c)
 $(foreach t,$(UNIT) $(BENCH) $(TORTURE),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
 # Outside libFuzzer each target gets a plain main() that replays its corpus, so gcc + asan run it in `make test`.
 $(foreach t,$(FUZZ),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(call obj,tests/fuzz/standalone.c) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))

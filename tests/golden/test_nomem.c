@@ -10,50 +10,11 @@
 
 #include "engine/base/mem.h"
 #include "engine/engine.h"
+#include "tests/refuse.h"
 #include "tests/support.h"
 #include "tests/unit/model_files.h"
 
-#include <stdatomic.h>
 #include <string.h>
-
-/* How many allocations until the one that fails; negative: none does. */
-static atomic_long left = -1;
-static atomic_long made;
-
-static bool refused(void)
-{
-    atomic_fetch_add(&made, 1);
-    return atomic_load(&left) >= 0 && atomic_fetch_sub(&left, 1) == 0;
-}
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__real_aligned_alloc(size_t align, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-void *__wrap_aligned_alloc(size_t align, size_t n);
-
-void *__wrap_malloc(size_t n)
-{
-    return refused() ? NULL : __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return refused() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-    return refused() ? NULL : __real_realloc(p, n);
-}
-
-void *__wrap_aligned_alloc(size_t align, size_t n)
-{
-    return refused() ? NULL : __real_aligned_alloc(align, n);
-}
 
 static enum err open_it(struct engine **e, struct err_info *err)
 {

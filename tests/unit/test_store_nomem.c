@@ -8,41 +8,8 @@
 
 #include <cmocka.h>
 
+#include "tests/refuse.h"
 #include "tests/unit/store_dir.h"
-
-#include <stdatomic.h>
-
-/* How many allocations until the one that fails; negative: none does. */
-static atomic_long left = -1;
-static atomic_long made;
-
-static bool refused(void)
-{
-    atomic_fetch_add(&made, 1);
-    return atomic_load(&left) >= 0 && atomic_fetch_sub(&left, 1) == 0;
-}
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-
-void *__wrap_malloc(size_t n)
-{
-    return refused() ? NULL : __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return refused() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-    return refused() ? NULL : __real_realloc(p, n);
-}
 
 static sqlite3_mem_methods system_memory;
 
