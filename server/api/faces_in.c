@@ -12,7 +12,8 @@ static const double MIN_SIZE_LEAST = 12, MIN_SIZE_MOST = 4096; /* pixels; 12 is 
 
 /* The options as they were given; NULL: not. */
 struct texts {
-    const char *face, *fmr, *include, *min_size, *model, *retry, *top;
+    const char *dry_run, *explain, *face, *fmr, *force, *fpir, *identity, *include, *min_size,
+        *model, *retry, *tag, *top;
 };
 
 static const char **text_of(struct texts *t, const char *name)
@@ -20,8 +21,10 @@ static const char **text_of(struct texts *t, const char *name)
     const struct {
         const char *name, **at;
     } table[] = {
-        {"face", &t->face},         {"fmr", &t->fmr},     {"include", &t->include},
-        {"min_size", &t->min_size}, {"model", &t->model}, {"retry", &t->retry},
+        {"dry_run", &t->dry_run},   {"explain", &t->explain}, {"face", &t->face},
+        {"fmr", &t->fmr},           {"force", &t->force},     {"fpir", &t->fpir},
+        {"identity", &t->identity}, {"include", &t->include}, {"min_size", &t->min_size},
+        {"model", &t->model},       {"retry", &t->retry},     {"tag", &t->tag},
         {"top", &t->top},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
@@ -35,11 +38,33 @@ static bool listed(const char *const *names, const char *name)
     return *names != NULL;
 }
 
+/* Which of the route's pictures a field of this name is; -1: none. */
 static int image_index(const struct faces_spec *spec, const char *name)
 {
     for (int i = 0; spec->image[i]; i++)
         if (!strcmp(spec->image[i], name)) return i;
     return -1;
+}
+
+/* A place for one more picture. */
+static enum err next_image(int *at, struct faces_in *in, const struct faces_spec *spec, int image,
+                           struct request *rq, struct err_info *err)
+{
+    const char *name = spec->image[image];
+    if (!spec->several) {
+        if (in->image[image].name)
+            return err_set(err, ERR_INVALID, "form field \"%s\" is given twice", name);
+        *at = image;
+    } else {
+        if (in->n_images == FACES_IN_IMAGES_MAX)
+            return err_set(err, ERR_TOO_LARGE, "more than the %d pictures allowed in one call",
+                           FACES_IN_IMAGES_MAX);
+        *at = in->n_images++;
+        if (*at) name = arena_printf(&rq->arena, "%s[%d]", name, *at);
+        if (!name) return err_set(err, ERR_NOMEM, "no memory for a picture's name");
+    }
+    in->image[*at].name = name;
+    return ERR_OK;
 }
 
 static enum err unknown_field(const struct faces_spec *spec, const char *what, const char *name,
@@ -61,7 +86,8 @@ static enum err set_text(struct texts *t, const char *name, const char *value, s
 {
     const char **at = text_of(t, name);
     if (*at)
-        return err_set(err, ERR_INVALID, "%s is given both in the query and in the body", name);
+        return err_set(err, ERR_INVALID, "%s is given twice, or both in the query and in the body",
+                       name);
     *at = value;
     return ERR_OK;
 }
@@ -82,10 +108,12 @@ static enum err from_form(struct faces_in *in, struct texts *t, const struct fac
 
     for (int i = 0; !rc && i < rq->n_parts; i++) {
         const struct part *p = &rq->part[i];
-        int image = image_index(spec, p->name);
+        int image = image_index(spec, p->name), at = 0;
         if (image >= 0) {
-            in->image[image].data = p->data;
-            in->image[image].len = p->len;
+            rc = next_image(&at, in, spec, image, rq, err);
+            if (rc) return rc;
+            in->image[at].data = p->data;
+            in->image[at].len = p->len;
         } else if (!listed(spec->option, p->name)) {
             rc = unknown_field(spec, "form field", p->name, err);
         } else if (p->len > OPTION_MAX_BYTES) {
@@ -102,13 +130,21 @@ static enum err from_form(struct faces_in *in, struct texts *t, const struct fac
     return rc;
 }
 
-static enum err decode(struct faces_in *in, int i, const char *name, const char *text, size_t len,
-                       struct reply *rp, struct err_info *err)
+static enum err decode(struct faces_in *in, const struct faces_spec *spec, int image,
+                       const char *key, const json_t *value, struct request *rq, struct reply *rp,
+                       struct err_info *err)
 {
+    int i = 0;
+    if (!json_is_string(value))
+        return err_set(err, ERR_INVALID, "JSON field \"%s\" is not a string", key);
+    enum err rc = next_image(&i, in, spec, image, rq, err);
+    if (rc) return rc;
+    const char *name = in->image[i].name;
     struct buf *b = &in->image[i].decoded;
+    *b = BUF_INIT(IMAGE_MAX_BYTES);
     /* White space and a data: prefix only make the text longer; the decoder checks the real size
      * against the cap. */
-    enum err rc = buf_add_unbase64(b, text, len, err);
+    rc = buf_add_unbase64(b, json_string_value(value), json_string_length(value), err);
     if (rc == ERR_TOO_LARGE)
         err_set(err, rc, "the picture has more than the %d bytes allowed", IMAGE_MAX_BYTES);
     if (rc) {
@@ -124,8 +160,10 @@ static enum err decode(struct faces_in *in, int i, const char *name, const char 
 static enum err json_option(struct texts *t, const char *name, const json_t *value,
                             struct request *rq, struct err_info *err)
 {
-    const bool number = !strcmp(name, "fmr") || !strcmp(name, "min_size") || !strcmp(name, "top"),
-               boolean = !strcmp(name, "retry");
+    const bool number = !strcmp(name, "fmr") || !strcmp(name, "fpir") ||
+                        !strcmp(name, "min_size") || !strcmp(name, "top"),
+               boolean = !strcmp(name, "retry") || !strcmp(name, "explain") ||
+                         !strcmp(name, "force") || !strcmp(name, "dry_run");
     const char *text = NULL;
 
     if (number && json_is_number(value))
@@ -162,14 +200,17 @@ static enum err from_json(struct faces_in *in, struct texts *t, const struct fac
         const int image = image_index(spec, key);
         if (image < 0 && !listed(spec->option, key))
             return unknown_field(spec, "JSON field", key, err);
-        if (image >= 0 && !json_is_string(value))
-            rc = err_set(err, ERR_INVALID, "JSON field \"%s\" is not a string", key);
-        else if (image >= 0)
-            /* by the spec's name: the reply keeps it, and the JSON goes */
-            rc = decode(in, image, spec->image[image], json_string_value(value),
-                        json_string_length(value), rp, err);
-        else
-            rc = json_option(t, key, value, rq, err);
+        if (image >= 0 && spec->several && json_is_array(value)) {
+            size_t i;
+            const json_t *one;
+            json_array_foreach(value, i, one)
+            {
+                if ((rc = decode(in, spec, image, key, one, rq, rp, err))) return rc;
+            }
+        } else {
+            rc = image >= 0 ? decode(in, spec, image, key, value, rq, rp, err)
+                            : json_option(t, key, value, rq, err);
+        }
         if (rc) return rc;
     }
     return ERR_OK;
@@ -212,18 +253,41 @@ static enum err parse_include(struct analyse_options *o, const char *text, struc
     }
 }
 
+static enum err parse_rate(double *out, const char *name, const char *text, struct err_info *err)
+{
+    enum err rc = text ? parse_number(out, name, text, err) : ERR_OK;
+    if (!rc && text && !(*out > 0 && *out < 1))
+        return err_set(err, ERR_INVALID, "%s is %g, it must lie between 0 and 1", name, *out);
+    return rc;
+}
+
+static enum err parse_yes(bool *out, const char *name, const char *text, struct err_info *err)
+{
+    if (!text) return ERR_OK;
+    *out = !strcmp(text, "true");
+    if (!*out && strcmp(text, "false") != 0)
+        return err_set(err, ERR_INVALID, "%s is \"%.40s\"; it takes true or false", name, text);
+    return ERR_OK;
+}
+
 static enum err parse_options(struct faces_in *in, const struct texts *t, struct err_info *err)
 {
+    bool retry = true;
     enum err rc;
 
     if (t->face && !face_select_parse(&in->options.select, t->face))
         return err_set(err, ERR_INVALID, "face is \"%.40s\"; it takes main, largest, single or all",
                        t->face);
-    if (t->fmr) {
-        if ((rc = parse_number(&in->fmr, "fmr", t->fmr, err))) return rc;
-        if (!(in->fmr > 0 && in->fmr < 1))
-            return err_set(err, ERR_INVALID, "fmr is %g, it must lie between 0 and 1", in->fmr);
-    }
+    if ((rc = parse_rate(&in->fmr, "fmr", t->fmr, err)) ||
+        (rc = parse_rate(&in->fpir, "fpir", t->fpir, err)) ||
+        (rc = parse_yes(&retry, "retry", t->retry, err)) ||
+        (rc = parse_yes(&in->explain, "explain", t->explain, err)) ||
+        (rc = parse_yes(&in->force, "force", t->force, err)) ||
+        (rc = parse_yes(&in->dry_run, "dry_run", t->dry_run, err)))
+        return rc;
+    in->options.no_retry = !retry;
+    in->identity = t->identity;
+    in->tag = t->tag;
     if (t->min_size) {
         double v = 0;
         if ((rc = parse_number(&v, "min_size", t->min_size, err))) return rc;
@@ -232,20 +296,13 @@ static enum err parse_options(struct faces_in *in, const struct texts *t, struct
                            v, MIN_SIZE_LEAST, MIN_SIZE_MOST);
         in->options.min_size = (float)v;
     }
-    if (t->retry) {
-        bool yes = !strcmp(t->retry, "true");
-        if (!yes && strcmp(t->retry, "false") != 0)
-            return err_set(err, ERR_INVALID, "retry is \"%.40s\"; it takes true or false",
-                           t->retry);
-        in->options.no_retry = !yes;
-    }
     if (t->top) {
         double v = 0;
         if ((rc = parse_number(&v, "top", t->top, err))) return rc;
         if (!(v >= 1 && v <= TOP_MOST && v == floor(v)))
             return err_set(err, ERR_INVALID, "top is %g, it must be a whole number from 1 to %d", v,
                            TOP_MOST);
-        in->options.classes = (int)v;
+        in->top = (int)v;
     }
     in->options.model = t->model;
     return t->include ? parse_include(&in->options, t->include, err) : ERR_OK;
@@ -254,8 +311,8 @@ static enum err parse_options(struct faces_in *in, const struct texts *t, struct
 static enum err check_images(const struct faces_in *in, const struct faces_spec *spec,
                              const struct request *rq, struct reply *rp, struct err_info *err)
 {
-    for (int i = 0; spec->image[i]; i++) {
-        const char *name = spec->image[i];
+    for (int i = 0; i < in->n_images || (i == 0 && spec->several); i++) {
+        const char *name = in->image[i].name ? in->image[i].name : spec->image[i];
         enum err rc = ERR_OK;
         if (!in->image[i].data)
             rc = err_set(err, ERR_INVALID, "%s is missing: %s", name,
@@ -278,11 +335,11 @@ static enum err check_images(const struct faces_in *in, const struct faces_spec 
 enum err faces_in_parse(struct faces_in *out, const struct faces_spec *spec, struct request *rq,
                         struct reply *rp, struct err_info *err)
 {
-    struct faces_in in = {.options = {.select = spec->face, .classes = spec->classes}};
+    struct faces_in in = {.options = {.select = spec->face}, .top = spec->top};
     struct texts t = {0};
     enum err rc;
 
-    for (int i = 0; i < 2; i++) in.image[i].decoded = BUF_INIT(IMAGE_MAX_BYTES);
+    while (!spec->several && spec->image[in.n_images]) in.n_images++;
     rc = from_query(&t, spec, rq, err);
     if (!rc)
         rc = rq->body_kind == BODY_JSON ? from_json(&in, &t, spec, rq, rp, err)
@@ -299,13 +356,26 @@ enum err faces_in_parse(struct faces_in *out, const struct faces_spec *spec, str
 
 void faces_in_release(struct faces_in *in)
 {
-    for (int i = 0; i < 2; i++) buf_release(&in->image[i].decoded);
+    for (int i = 0; i < in->n_images; i++) buf_release(&in->image[i].decoded);
 }
 
-void faces_in_took(struct request *rq, const struct timings *t)
+enum err faces_in_analyse(struct analysis *a, struct engine *e, const struct faces_in *in, int i,
+                          struct request *rq, struct reply *rp, struct err_info *err)
 {
-    rq->ms[STAGE_DECODE] += t->decode;
-    rq->ms[STAGE_DETECT] += t->detect;
-    rq->ms[STAGE_ALIGN] += t->align;
-    rq->ms[STAGE_EMBED] += t->embed;
+    enum err rc = engine_analyse(e, in->image[i].data, in->image[i].len, &in->options, a, err);
+    if (rc == ERR_NOT_FOUND) /* of the optional landmarks model: not of the route, so not 404 */
+        return err_set(
+            err, ERR_CONFLICT,
+            "landmarks68 needs the optional model dlib-68point, which is not installed here");
+    if (rc == ERR_NO_FACE || rc == ERR_MANY_FACES || rc == ERR_BAD_IMAGE ||
+        rc == ERR_UNSUPPORTED_IMAGE || rc == ERR_TOO_LARGE) {
+        reply_detail(rp, "image", in->image[i].name);
+        return err_prefix(err, "%s", in->image[i].name);
+    }
+    if (rc) return rc;
+    rq->ms[STAGE_DECODE] += a->took.decode;
+    rq->ms[STAGE_DETECT] += a->took.detect;
+    rq->ms[STAGE_ALIGN] += a->took.align;
+    rq->ms[STAGE_EMBED] += a->took.embed;
+    return ERR_OK;
 }

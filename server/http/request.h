@@ -14,7 +14,7 @@
 
 enum {
     REQUEST_QUERY_MAX = 16, /* parameters after the '?' */
-    REQUEST_PARTS_MAX = 16, /* multipart fields */
+    REQUEST_PARTS_MAX = 64, /* multipart fields */
     REQUEST_PARAMS_MAX = 4, /* {..} in a route's path */
     REQUEST_NAME_MAX_BYTES = 64,
     REQUEST_ARENA_MAX_BYTES = 1024 * 1024,

@@ -71,6 +71,20 @@ static const struct call calls[] = {
      {{"image", "faces"}, {"face", "single"}},
      ERR_MANY_FACES,
      "image: 2"},
+    {"detect, two pictures",
+     api_detect,
+     {{0}},
+     NULL,
+     {{"image", "face"}, {"image", "faces"}},
+     ERR_INVALID,
+     "\"image\" is given twice"},
+    {"detect, an option twice",
+     api_detect,
+     {{0}},
+     NULL,
+     {{"image", "face"}, {"face", "all"}, {"face", "main"}},
+     ERR_INVALID,
+     "face is given twice"},
     {"detect, broken", api_detect, {{0}}, NULL, {{"image", "broken"}}, ERR_BAD_IMAGE, "image: "},
     {"detect, text",
      api_detect,
@@ -250,9 +264,8 @@ static void engine_errors(void **state)
         missing = {"no 68 points", api_detect,          {{"include", "landmarks68"}},
                    NULL,           {{"image", "face"}}, ERR_CONFLICT,
                    "dlib-68point"},
-        inside = {
-            "inside",     api_verify,       {{0}}, NULL, {{"image1", "face"}, {"image2", "face"}},
-            ERR_INTERNAL, "image1: as told"};
+        inside = {"inside",     api_verify, {{0}}, NULL, {{"image1", "face"}, {"image2", "face"}},
+                  ERR_INTERNAL, "as told"};
     (void)state;
     fake_error = ERR_NOT_FOUND;
     run_call(&missing);
