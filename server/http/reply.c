@@ -9,15 +9,15 @@
 enum { JSON_MAX_BYTES = 256 * 1024 * 1024 };
 
 static const int statuses[ERR_COUNT] = {
-    [ERR_OK] = 200,          [ERR_INVALID] = 400,         [ERR_BAD_JSON] = 400,
-    [ERR_BAD_BASE64] = 400,  [ERR_BAD_IMAGE] = 400,       [ERR_UNSUPPORTED_IMAGE] = 415,
-    [ERR_UNSUPPORTED] = 415, [ERR_TOO_LARGE] = 413,       [ERR_NO_FACE] = 422,
-    [ERR_MANY_FACES] = 422,  [ERR_FMR_UNSUPPORTED] = 422, [ERR_NOT_FOUND] = 404,
-    [ERR_METHOD] = 405,      [ERR_CONFLICT] = 409,        [ERR_UNAUTHORIZED] = 401,
-    [ERR_FORBIDDEN] = 403,   [ERR_TIMEOUT] = 408,         [ERR_RATE] = 429,
-    [ERR_BUSY] = 503,        [ERR_STORAGE_FULL] = 507,    [ERR_LICENSE] = 403,
-    [ERR_MODEL] = 500,       [ERR_NOMEM] = 500,           [ERR_IO] = 500,
-    [ERR_INTERNAL] = 500,
+    [ERR_OK] = 200,           [ERR_INVALID] = 400,      [ERR_BAD_JSON] = 400,
+    [ERR_BAD_BASE64] = 400,   [ERR_BAD_IMAGE] = 400,    [ERR_UNSUPPORTED_IMAGE] = 415,
+    [ERR_UNSUPPORTED] = 415,  [ERR_TOO_LARGE] = 413,    [ERR_NO_FACE] = 422,
+    [ERR_MANY_FACES] = 422,   [ERR_NO_EMBEDDING] = 422, [ERR_FMR_UNSUPPORTED] = 422,
+    [ERR_NOT_FOUND] = 404,    [ERR_METHOD] = 405,       [ERR_CONFLICT] = 409,
+    [ERR_UNAUTHORIZED] = 401, [ERR_FORBIDDEN] = 403,    [ERR_TIMEOUT] = 408,
+    [ERR_RATE] = 429,         [ERR_BUSY] = 503,         [ERR_STORAGE_FULL] = 507,
+    [ERR_LICENSE] = 403,      [ERR_MODEL] = 500,        [ERR_NOMEM] = 500,
+    [ERR_IO] = 500,           [ERR_INTERNAL] = 500,
 };
 
 static const char JSON_TYPE[] = "application/json";
