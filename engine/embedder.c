@@ -1,5 +1,6 @@
 #include "engine/embedder.h"
 
+#include "engine/base/hex.h"
 #include "engine/base/mem.h"
 #include "engine/match.h"
 
@@ -80,7 +81,7 @@ static void make_recipe(struct embedder *e, const struct embedder_options *o)
     add_text(&sha, "pipeline=", version);
     add_text(&sha, "output=", "unit");
     sha256_digest(&sha, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) snprintf(e->recipe + 2 * i, 3, "%02x", digest[i]);
+    hex_text(e->recipe, digest, sizeof digest);
 }
 
 enum err embedder_open(struct embedder *out, const struct embedder_options *o, struct err_info *err)
@@ -260,7 +261,9 @@ static enum err sum_crops(float **out, const float *raw, int crops, size_t dim,
     for (int c = 0; c < crops; c++, raw += dim)
         for (size_t k = 0; k < dim; k++) sum[k] += raw[k];
     if (match_normalize(sum, (int)dim)) return ERR_OK;
-    return err_set(err, ERR_INTERNAL, "the embedding is zero or not finite");
+    return err_set(err, ERR_NO_EMBEDDING,
+                   "the network has no embedding for this picture: what it gives is zero or not "
+                   "finite");
 }
 
 /* The mean of the crops' softmax, in double. */
@@ -274,7 +277,9 @@ static enum err mean_softmax(float **out, const float *raw, int crops, size_t n,
         for (size_t k = 0; k < n; k++) most = fmax(most, (double)raw[k]);
         for (size_t k = 0; k < n; k++) sum += exp((double)raw[k] - most);
         if (!(sum >= 1 && isfinite(sum)))
-            return err_set(err, ERR_INTERNAL, "the classes' values are not finite");
+            return err_set(err, ERR_NO_EMBEDDING,
+                           "the network has no classes for this picture: the values are not "
+                           "finite");
         for (size_t k = 0; k < n; k++) mean[k] += (float)(exp((double)raw[k] - most) / sum / crops);
     }
     return ERR_OK;

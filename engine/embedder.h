@@ -63,7 +63,7 @@ struct embedder_result {
 };
 /* Runs n faces of `crops` rows each in one call. embedding, classes: which are wanted (classes only
  * where there is a classifier). The results' arrays are the caller's, also those made before an
- * error. ERR_INTERNAL: not finite. */
+ * error. ERR_NO_EMBEDDING: what the network gives is zero or not finite. */
 NODISCARD enum err embedder_run(struct embedder_result *out, int n, int crops, const float *rows,
                                 bool embedding, bool classes, const struct embedder *e,
                                 struct lanes *lanes, struct err_info *err);

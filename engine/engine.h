@@ -20,6 +20,7 @@ struct engine;
 struct engine_options {
     const char *models_dir;
     const char *embedder;  /* model name; NULL: "dlib-resnet" */
+    const char *detector;  /* "mtcnn", or the name of a YuNet model; NULL: "mtcnn" */
     const char *backend;   /* "fast", "blas", "ref"; NULL: the fastest */
     const char *precision; /* "f32", "bf16", "auto"; NULL: "f32" */
     const char *average; /* overrides the model's averaging ("none", "mirror"); NULL: the model's */
@@ -95,6 +96,7 @@ struct analysis {
         *faces; /* main face first for main/largest/single; for all: by area, largest first */
     /* The embedder: live as long as the engine. */
     const char *model, *precision, *recipe, *calibration; /* calibration: JSON or NULL */
+    const char *detector;
     struct timings took;
 };
 
@@ -133,6 +135,9 @@ struct model_info {
 size_t engine_models(struct engine *e, struct model_info *out, size_t max);
 /* The default embedder; lives as long as the engine, and is loaded throughout. */
 const struct model_info *engine_embedder(const struct engine *e);
+
+/* What finds the faces: "mtcnn", or a model's name; lives as long as the engine. */
+const char *engine_detector(const struct engine *e);
 
 /* --- models on disk, without an engine --- */
 /* Every model of a folder, sorted by name: {name, role, license, ...} with loaded = false. *list is

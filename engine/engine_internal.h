@@ -23,7 +23,11 @@ struct loaded {
 struct engine {
     struct model *model[EM_COUNT]; /* EM_ERT68 may be NULL: optional */
     struct nn_net *net_p, *net_r, *net_o;
-    struct mtcnn mtcnn;
+    struct mtcnn mtcnn;        /* its O-Net also refines what the other detector finds */
+    struct model *yunet_model; /* NULL: MTCNN detects */
+    struct nn_net *net_yunet;
+    struct yunet yunet;
+    struct detector detector;
     struct ert *ert5, *ert68; /* ert68 NULL: not installed */
     struct lanes *lanes;
     char *models_dir;

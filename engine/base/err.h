@@ -22,6 +22,7 @@ enum err {
     ERR_TOO_LARGE,         /* too_large: a body, picture or batch over its limit */
     ERR_NO_FACE,           /* no_face */
     ERR_MANY_FACES,        /* multiple_faces: face=single and there are more */
+    ERR_NO_EMBEDDING,      /* no_embedding: the network gives no vector for such a picture */
     ERR_FMR_UNSUPPORTED,   /* fmr_unsupported: the calibration's data cannot support that rate */
     ERR_NOT_FOUND,         /* not_found */
     ERR_METHOD,            /* method_not_allowed */
@@ -57,6 +58,8 @@ struct err_info {
  * ...)`. */
 enum err err_set(struct err_info *err, enum err code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+enum err err_vset(struct err_info *err, enum err code, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
 
 /* Puts "prefix: " before the message already in *err; returns its code. Adds the name of the file
  * or image that a lower layer did not know. */

@@ -35,10 +35,10 @@ static enum err find_cut(struct cut *cut, const struct compare_model *m,
     calibration_info(cal, &info);
     if (strcmp(info.recipe, m->recipe) != 0)
         return err_set(err, ERR_FMR_UNSUPPORTED,
-                       "the calibration %s of model %s belongs to recipe %.12s, the engine runs "
-                       "%.12s: measure it "
-                       "again with visavis eval --save",
-                       info.source, m->name, info.recipe, m->recipe);
+                       "the calibration %s of model %s belongs to recipe %.12s; with detector %s, "
+                       "this preset and averaging the recipe is %.12s, which has none: measure it "
+                       "with visavis eval --save",
+                       info.source, m->name, info.recipe, m->detector, m->recipe);
     cut->source = info.source;
     cut->fmr = fmr;
     if (fmr == 0)
@@ -199,7 +199,7 @@ enum err compare_faces(json_t **out, const struct compare_model *m, const struct
 enum err compare_answer(json_t **out, const struct analysis *a, const struct analysis *b,
                         const struct compare_options *o, struct err_info *err)
 {
-    const struct compare_model m = {a->model, a->precision, a->recipe};
+    const struct compare_model m = {a->model, a->precision, a->recipe, a->detector};
     struct calibration *cal = NULL;
     enum err rc = a->calibration ? calibration_parse(&cal, a->calibration, err) : ERR_OK;
 

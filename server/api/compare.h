@@ -17,7 +17,7 @@ struct compare_options {
 
 /* What the answer says about the model. */
 struct compare_model {
-    const char *name, *precision, *recipe;
+    const char *name, *precision, *recipe, *detector;
 };
 
 /* *out:

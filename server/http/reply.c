@@ -19,6 +19,7 @@ static const int statuses[ERR_COUNT] = {
     [ERR_TOO_LARGE] = 413,
     [ERR_NO_FACE] = 422,
     [ERR_MANY_FACES] = 422,
+    [ERR_NO_EMBEDDING] = 422,
     [ERR_FMR_UNSUPPORTED] = 422,
     [ERR_NOT_FOUND] = 404,
     [ERR_METHOD] = 405,

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "engine/base/hex.h"
+
 enum { SECRET_RANDOM_BYTES = 32 };
 static const char SECRET_PREFIX[] = "visavis_"; /* so that a leaked key is recognised by scanners */
 
@@ -56,7 +58,7 @@ enum err store_key_create(struct store_key *out, char secret[KEY_SECRET_MAX_BYTE
     snprintf(out->name, sizeof out->name, "%s", name);
     out->created_ms = store__now_ms();
     char *p = stpcpy(secret, SECRET_PREFIX);
-    for (int i = 0; i < SECRET_RANDOM_BYTES; i++) p += sprintf(p, "%02x", random[i]);
+    hex_text(p, random, sizeof random);
     key_hash(out->hash, secret);
 
     pthread_mutex_lock(&s->lock);

@@ -109,6 +109,12 @@ const struct model_info *engine_embedder(const struct engine *e)
     return &fake_model;
 }
 
+const char *engine_detector(const struct engine *e)
+{
+    (void)e;
+    return "fake";
+}
+
 void engine_stats(const struct engine *e, struct engine_stats *out)
 {
     (void)e;

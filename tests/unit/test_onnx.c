@@ -398,18 +398,24 @@ static void names(void **state)
 
 /* --- which model --- */
 
-static enum err import_text(char name[64], const char *text, bool licence, struct err_info *err)
+static enum err import_as(char name[64], const char *file_name, const char *text,
+                          const struct import_options *o, struct err_info *err)
 {
-    const struct import_options o = {.accept_license = licence};
     struct buf file = onnx_text(text);
     char path[256];
-    FILE *f = fopen(file_in(path, "some.onnx"), "wb");
+    FILE *f = fopen(file_in(path, file_name), "wb");
     assert_int_equal(fwrite(file.data, 1, file.len, f), file.len);
     fclose(f);
     buf_release(&file);
-    enum err rc = import_file(name, path, folder, &o, err);
+    enum err rc = import_file(name, path, folder, o, err);
     unlink(path);
     return rc;
+}
+
+static enum err import_text(char name[64], const char *text, bool licence, struct err_info *err)
+{
+    const struct import_options o = {.accept_license = licence};
+    return import_as(name, "some.onnx", text, &o, err);
 }
 
 #define CHIP "in x N,3,112,112\nout v\nf w 2,3,1,1 = 1 2 3 4 5 6\n"
@@ -423,10 +429,12 @@ static void embedder(void **state)
     static const char PLAIN[] = CHIP "Conv x,w > c\nGlobalAveragePool c > g\nFlatten g > v",
                       INSIDE[] = CHIP "f a - = 127.5\nf b - = 0.0078125\nSub x,a > p\nMul p,b > q\n"
                                       "Conv q,w > c\nGlobalAveragePool c > g\nSqueeze g > v";
+    const struct import_options accepted = {.accept_license = true};
     assert_int_equal(import_text(name, PLAIN, false, &err), ERR_LICENSE);
     assert_non_null(strstr(err.message, "licence is not known"));
     for (int inside = 0; inside < 2; inside++) {
-        if (import_text(name, inside ? INSIDE : PLAIN, true, &err) ||
+        if (import_as(name, inside ? "inside.onnx" : "plain.onnx", inside ? INSIDE : PLAIN,
+                      &accepted, &err) ||
             model_open(&m, folder, name, &err))
             fail_msg("%s", err.message);
         assert_int_equal(m->role, MODEL_EMBEDDER);
@@ -440,6 +448,42 @@ static void embedder(void **state)
     }
     assert_int_equal(import_text(name, CHIP "Conv x,w > v", true, &err), ERR_MODEL);
     assert_non_null(strstr(err.message, "a network that is not known"));
+}
+
+/* A network that is not known by a name of its own is called as its file is, and takes no other
+ * model's place. */
+static void names_of_files(void **state)
+{
+    (void)state;
+    static const char ONE[] = CHIP "Conv x,w > c\nGlobalAveragePool c > g\nFlatten g > v",
+                      TWO[] = CHIP "Conv x,w > d\nGlobalAveragePool d > g\nFlatten g > v";
+    static const struct {
+        const char *file, *name;
+    } NAMES[] = {{"w600k_r50.onnx", "w600k_r50"},
+                 {"my net (2).v1.onnx", "my-net--2-.v1"},
+                 {".-hidden.onnx", "hidden"},
+                 {"noending", "noending"},
+                 {"...", "model"}};
+    struct import_options o = {.accept_license = true};
+    struct err_info err = ERR_INFO_INIT;
+    char name[64], longest[100];
+    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
+        if (import_as(name, NAMES[i].file, ONE, &o, &err)) fail_msg("%s", err.message);
+        assert_string_equal(name, NAMES[i].name);
+    }
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = 0;
+    if (import_as(name, longest, ONE, &o, &err)) fail_msg("%s", err.message);
+    assert_int_equal(strlen(name), 63);
+
+    assert_int_equal(import_as(name, "w600k_r50.onnx", ONE, &o, &err),
+                     ERR_OK); /* again: the same */
+    assert_int_equal(import_as(name, "w600k_r50.onnx", TWO, &o, &err), ERR_CONFLICT);
+    assert_non_null(strstr(err.message, "w600k_r50 is here already"));
+    assert_non_null(strstr(err.message, "--name"));
+    o.name = "other";
+    assert_int_equal(import_as(name, "w600k_r50.onnx", TWO, &o, &err), ERR_OK);
+    assert_string_equal(name, "other");
 }
 
 static void yunet(void **state)
@@ -569,14 +613,9 @@ int main(void)
 {
 #define WITH_FOLDER(f) cmocka_unit_test_setup_teardown(f, folder_new, folder_delete)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layers),
-        cmocka_unit_test(arithmetic),
-        cmocka_unit_test(shapes),
-        cmocka_unit_test(refusals),
-        cmocka_unit_test(names),
-        WITH_FOLDER(embedder),
-        WITH_FOLDER(yunet),
-        WITH_FOLDER(vgg),
+        cmocka_unit_test(layers),          cmocka_unit_test(arithmetic), cmocka_unit_test(shapes),
+        cmocka_unit_test(refusals),        cmocka_unit_test(names),      WITH_FOLDER(embedder),
+        WITH_FOLDER(names_of_files),       WITH_FOLDER(yunet),           WITH_FOLDER(vgg),
         cmocka_unit_test(cut_and_flipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

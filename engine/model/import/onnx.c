@@ -153,7 +153,7 @@ static enum err import_graph(struct import_job *job, struct onnx_builder *b)
     }
     if (!is_embedder(b)) return unknown(b);
     if ((rc = describe_embedder(b, &draft))) return rc;
-    return write_graph(job, b, &draft, "face-embedder");
+    return write_graph(job, b, &draft, NULL);
 }
 
 enum err import_onnx(struct import_job *job, struct err_info *err)

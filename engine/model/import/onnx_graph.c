@@ -32,12 +32,11 @@ static enum err at_node(struct onnx_builder *b)
 
 enum err onnx_fail(struct onnx_builder *b, const char *fmt, ...)
 {
-    char text[ERR_MESSAGE_BYTES];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    const enum err rc = err_vset(b->err, ERR_MODEL, fmt, ap);
     va_end(ap);
-    return err_set(b->err, ERR_MODEL, "%s", text);
+    return rc;
 }
 
 /* --- inputs --- */
