@@ -9,6 +9,7 @@
 #define VISAVIS_ENGINE_ENGINE_H
 
 #include "engine/base/buf.h"
+#include "engine/base/cores.h"
 #include "engine/base/err.h"
 
 #include <stdbool.h>
@@ -135,6 +136,14 @@ struct model_info {
 size_t engine_models(struct engine *e, struct model_info *out, size_t max);
 /* The default embedder; lives as long as the engine, and is loaded throughout. */
 const struct model_info *engine_embedder(const struct engine *e);
+/* One embedder with everything known of it: it is loaded where that has never been. NULL: the
+ * default one. ERR_INVALID: no such embedder; ERR_BUSY: no memory to load it now; ERR_MODEL,
+ * ERR_NOMEM. */
+NODISCARD enum err engine_describe(struct model_info *out, struct engine *e, const char *name,
+                                   struct err_info *err);
+/* The engine's lanes, for heavy work that is not a network: parts of at most some 20 ms each take
+ * their turn between batches. Lives as long as the engine; any thread; several loops at once. */
+const struct cores *engine_cores(struct engine *e);
 
 /* What finds the faces: "mtcnn", or a model's name; lives as long as the engine. */
 const char *engine_detector(const struct engine *e);

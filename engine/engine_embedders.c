@@ -182,6 +182,20 @@ void engine__embedder_done(struct engine *e, const struct embedder *m)
     pthread_mutex_unlock(&e->lock);
 }
 
+enum err engine_describe(struct model_info *out, struct engine *e, const char *name,
+                         struct err_info *err)
+{
+    const struct embedder *m = NULL;
+    enum err rc = engine__embedder_use(&m, e, name, err);
+    if (rc) return rc;
+    pthread_mutex_lock(&e->lock);
+    for (size_t i = 0; i < e->n_infos; i++)
+        if (e->loaded[i].embedder == m) *out = e->infos[i];
+    pthread_mutex_unlock(&e->lock);
+    engine__embedder_done(e, m);
+    return ERR_OK;
+}
+
 void engine__embedder_name(struct analysis *a, struct engine *e, const struct embedder *m)
 {
     pthread_mutex_lock(&e->lock);

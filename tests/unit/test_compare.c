@@ -19,7 +19,7 @@ static const char calibration_text[] =
     "\"impostor\":{\"similarity\":[-0.2,0.2,0.4,0.6,0.8],\"fmr\":[1,0.1,0.01,0.001,0.00001]},"
     "\"genuine\":{\"similarity\":[0.3,0.9],\"fnmr\":[0,1]},\"probability\":{\"a\":20,\"b\":-8}}";
 
-static const struct compare_model model = {"net", "f32", "r1", "mtcnn"};
+static const struct decide_model model = {"net", "f32", "r1", "mtcnn"};
 
 /* Faces in the plane: the cosine of two is that of the angle between them. */
 struct scene {
@@ -145,7 +145,7 @@ static void test_refused(void **state)
     (void)state;
     struct scene one, none;
     struct compare_options options = {FACE_ALL, 0};
-    struct compare_model other = {"net", "f32", "r2", "yunet"};
+    struct decide_model other = {"net", "f32", "r2", "yunet"};
     struct err_info err = ERR_INFO_INIT;
     json_t *o = NULL;
 
