@@ -5,6 +5,7 @@
 #include "engine/engine.h"
 #include "engine/match.h"
 #include "server/http/http.h"
+#include "server/gallery/gallery.h"
 #include "server/store/store.h"
 
 #include <pthread.h>
@@ -14,7 +15,8 @@
 struct app {
     struct engine *engine;
     struct store *store;
-    struct http *http; /* NULL before it serves */
+    struct gallery *gallery; /* what the search needs of the store, in memory */
+    struct http *http;       /* NULL before it serves */
     bool loopback;     /* listens on a loopback address: open to local clients without a key */
     bool require_key;  /* a key is wanted even there */
     atomic_bool ready; /* a real inference has succeeded */

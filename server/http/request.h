@@ -71,6 +71,10 @@ const char *request_param(const struct request *rq, const char *name);
 NODISCARD enum err request_query_only(const struct request *rq, const char *const *names,
                                       struct err_info *err);
 
+/* A whole number in [least, most]; *out is untouched where it is not given. ERR_INVALID. */
+NODISCARD enum err request_query_int(int *out, const struct request *rq, const char *name,
+                                     int least, int most, struct err_info *err);
+
 /* "a, b and c" of a list that NULL ends, into out; for messages. */
 void request_list_names(char *out, size_t size, const char *const *names);
 
