@@ -1,5 +1,5 @@
-/* `model bench`: one network alone, layer by layer and as a whole, beside what this machine can do at
- * most. */
+/* `model bench`: one network alone, layer by layer and as a whole, beside what this machine can do
+ * at most. */
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/engine_internal.h"
@@ -50,8 +50,8 @@ static enum err want_outputs(struct bench *b, int batch, struct err_info *err)
     for (int i = 0; i < g->n_outputs; i++) {
         const struct nn_shape s = shapes[g->outputs[i].op];
         if (only >= 0 && i != only) continue;
-        b->outs[i] = calloc((size_t)batch * (size_t)s.c * (size_t)s.h * (size_t)s.w,
-                            sizeof *b->outs[i]);
+        b->outs[i] =
+            calloc((size_t)batch * (size_t)s.c * (size_t)s.h * (size_t)s.w, sizeof *b->outs[i]);
         if (!b->outs[i]) return err_set(err, ERR_NOMEM, "no memory for a batch of %d", batch);
     }
     return ERR_OK;

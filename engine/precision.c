@@ -15,7 +15,8 @@ static void draw(uint8_t *rgb, int w, int h, int k)
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++) {
             const double u = 2.0 * x / w - 1, v = 2.0 * y / h - 1, r = u * u / 0.45 + v * v / 0.8;
-            const double eye = fabs(fabs(u) - 0.3) + fabs(v + 0.2), light = r < 1 ? 70 * (1 - r) : 0;
+            const double eye = fabs(fabs(u) - 0.3) + fabs(v + 0.2),
+                         light = r < 1 ? 70 * (1 - r) : 0;
             for (int c = 0; c < 3; c++) {
                 grain = grain * 1664525u + 1013904223u;
                 double s = 90 + 15 * c + light - (eye < 0.15 ? 60 : 0) +

@@ -10,9 +10,9 @@ bool nn__conv_is_product(const struct nn_op *op)
 }
 
 /* What reading a byte of weights costs. Near: they do not stay in the second cache (512 KiB), and
- * come from the third at 10 bytes a cycle (16 multiply-adds) for a batch of 4. Far: those of a large
- * net do not stay in the third either and are read again for each picture; two cores of a Zen 4
- * compute 110 GMACs a second and read 35 GB meanwhile. */
+ * come from the third at 10 bytes a cycle (16 multiply-adds) for a batch of 4. Far: those of a
+ * large net do not stay in the third either and are read again for each picture; two cores of a Zen
+ * 4 compute 110 GMACs a second and read 35 GB meanwhile. */
 static double reading(const struct nn_net *net, double bytes)
 {
     static const double NEAR = 0.4, FAR = 3;

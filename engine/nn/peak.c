@@ -1,5 +1,5 @@
-/* What a machine can do at most, as a yardstick for `model bench`: the product kernel that the layers
- * run on, on matrices that stay in the second cache, and reading from the memory. */
+/* What a machine can do at most, as a yardstick for `model bench`: the product kernel that the
+ * layers run on, on matrices that stay in the second cache, and reading from the memory. */
 #include "engine/nn/nn_internal.h"
 
 #include <string.h>

@@ -4,8 +4,9 @@
 
 /* Before any header: inline functions of the headers must be compiled for the same set. */
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,fma,avx512bf16"))),    \
-                             apply_to = function)
+#pragma clang attribute push(                                                                      \
+    __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,fma,avx512bf16"))),                  \
+    apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq,fma,avx512bf16")
 #endif

@@ -11,13 +11,14 @@
 /* What a route takes. */
 struct faces_spec {
     const char *image[3];  /* names of its pictures, NULL at the end */
-    const char *option[7]; /* of those in faces_in.c; NULL at the end */
+    const char *option[8]; /* of those in faces_in.c; NULL at the end */
     enum face_select face; /* unless asked otherwise */
     int classes;           /* how many of them are answered, unless asked otherwise; 0: none */
 };
 
 extern const struct faces_spec faces_spec_verify;   /* verify.c */
-extern const struct faces_spec faces_spec_one;      /* faces.c: detect and embed */
+extern const struct faces_spec faces_spec_one;      /* faces.c: detect */
+extern const struct faces_spec faces_spec_embed;    /* faces.c */
 extern const struct faces_spec faces_spec_classify; /* faces.c */
 
 struct faces_in {
@@ -27,7 +28,7 @@ struct faces_in {
         struct buf decoded;
     } image[2];
     struct analyse_options options; /* model (borrowed from the request), select, what to include,
-                                       min_size, no_retry */
+                                       min_size, no_retry, precropped */
     double fmr;                     /* 0: the default */
 };
 
