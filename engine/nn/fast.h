@@ -97,6 +97,8 @@ NODISCARD enum err nn__onednn_conv(struct nn__lowering *l, const struct nn__fuse
 /* fast_ops.c */
 /* A value as an operand of a sum; its data is to be set when the step runs. */
 struct nn__plus nn__fast_plus(const struct nn__lowering *l, int value);
+/* A pool's or a depthwise convolution's window; its data is to be set when the step runs. */
+struct nn__window nn__fast_window(const struct nn_op *op, struct nn_shape in, struct nn_shape out);
 NODISCARD enum err nn__fast_pack_input(struct nn__lowering *l, struct err_info *err);
 NODISCARD enum err nn__fast_pixels(struct nn__lowering *l, const struct nn__fused *f,
                                    struct err_info *err);

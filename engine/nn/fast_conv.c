@@ -222,15 +222,7 @@ static void setup_pool(struct layer *l, const struct nn_plan *p, const struct nn
                        struct nn_shape out, struct nn__step *s)
 {
     const struct nn__conv *c = &l->conv;
-    l->window = (struct nn__window){.iw = c->ow,
-                                    .oh = out.h,
-                                    .ow = out.w,
-                                    .c = c->oc,
-                                    .kh = op->kernel[0],
-                                    .kw = op->kernel[1],
-                                    .sh = op->stride[0],
-                                    .sw = op->stride[1],
-                                    .dilation = 1};
+    l->window = nn__fast_window(op, (struct nn_shape){c->oc, c->oh, c->ow}, out);
     s->kernel = "direct+max_pool";
     if (op->kernel[0] == 2 && op->kernel[1] == 2 && op->stride[0] == 2 && op->stride[1] == 2 &&
         c->plus.lanes == 0 && l->simd->conv_max2_takes(c->oc)) {
@@ -412,18 +404,7 @@ enum err nn__fast_depthwise(struct nn__lowering *low, const struct nn__fused *f,
     s.run = run_depthwise;
     s.kernel = "depthwise";
     l->simd = p->net->simd;
-    l->window = (struct nn__window){.ih = in.h,
-                                    .iw = in.w,
-                                    .oh = out.h,
-                                    .ow = out.w,
-                                    .c = (int)nn__pitch(out.c),
-                                    .kh = op->kernel[0],
-                                    .kw = op->kernel[1],
-                                    .sh = op->stride[0],
-                                    .sw = op->stride[1],
-                                    .pt = op->pad[0],
-                                    .pl = op->pad[1],
-                                    .dilation = op->dilation};
+    l->window = nn__fast_window(op, in, out);
     enum err rc = nn__fast_act(&l->window.act, p, f->act, out.c, err);
     if (!rc) rc = nn__fast_pack(&l->window.b, p, f->op, NN__PACK_BIAS, &k, err);
     if (!rc) rc = nn__fast_pack(&l->window.w, p, f->op, NN__PACK_DEPTHWISE, &k, err);
