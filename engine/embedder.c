@@ -3,6 +3,7 @@
 #include "engine/base/hex.h"
 #include "engine/base/mem.h"
 #include "engine/match.h"
+#include "engine/precision.h"
 
 #include <math.h>
 #include <nettle/sha2.h>
@@ -80,6 +81,9 @@ static void make_recipe(struct embedder *e, const struct embedder_options *o)
     add_text(&sha, "average=", e->crops->name);
     add_text(&sha, "pipeline=", version);
     add_text(&sha, "output=", "unit");
+    /* Within the bound bf16 is rounding; past it, descriptors of their own. */
+    if (nn_net_precision(e->net) == NN_BF16 && !(e->bf16_error <= PRECISION_BOUND))
+        add_text(&sha, "precision=", "bf16");
     sha256_digest(&sha, sizeof digest, digest);
     hex_text(e->recipe, digest, sizeof digest);
 }
@@ -101,8 +105,13 @@ enum err embedder_open(struct embedder *out, const struct embedder_options *o, s
                      average);
         goto fail;
     }
-    if ((rc = nn_net_new(&e.net, &e.model->graph, o->backend, o->precision, err))) goto fail;
-    nn_net_weights_are_mapped(e.net);
+    const struct precision_ask ask = {.model = e.model,
+                                      .input = &e.input,
+                                      .output = e.output,
+                                      .backend = o->backend,
+                                      .wanted = o->precision,
+                                      .threads = o->threads};
+    if ((rc = precision_net(&e.net, &e.bf16_error, &ask, err))) goto fail;
     make_recipe(&e, o);
     *out = e;
     return ERR_OK;

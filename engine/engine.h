@@ -169,8 +169,9 @@ NODISCARD enum err engine_model_export_onnx(const char *models_dir, const char *
 /* Writes a calibration (JSON text; NULL removes it) into a model's file. */
 NODISCARD enum err engine_set_calibration(const char *models_dir, const char *name,
                                           const char *json, struct err_info *err);
-/* `model bench NAME`: one JSON line a layer (op, kernel, GFLOP/s; on one thread) and one for the
- * whole net, through emit. */
+/* `model bench NAME`: one JSON line a layer (kernel, GFLOP/s beside the peak of a product measured
+ * in the same run, GB/s of its weights beside a measured read of the memory), one with those two
+ * measures, and one for the whole net, through emit. An embedder computes its embedding alone. */
 struct bench_options {
     const char *backend, *precision; /* as engine_options */
     int batch;                       /* 1..64 */

@@ -39,6 +39,7 @@ static enum err open_one(struct embedder **out, const struct engine *e, const ch
                                        .average = own ? own->average : NULL,
                                        .backend = e->backend,
                                        .precision = e->precision,
+                                       .threads = e->threads,
                                        .detection = e->detection};
     struct embedder *m = calloc(1, sizeof *m);
     if (!m) return err_set(err, ERR_NOMEM, "no memory for an embedder");

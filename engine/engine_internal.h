@@ -34,6 +34,7 @@ struct engine {
     char detection[512]; /* for recipes: which files find and place the faces */
     enum nn_backend backend;
     enum nn_precision precision;
+    int threads;
     const struct model_info *embedder_info; /* the default embedder's */
     size_t model_memory;                    /* bytes; 0: no limit */
     pthread_mutex_t loading;                /* held while one is loaded; taken before lock */

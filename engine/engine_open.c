@@ -135,6 +135,7 @@ enum err engine_open(struct engine **out, const struct engine_options *o, struct
     if (!(e = calloc(1, sizeof *e))) return err_set(err, ERR_NOMEM, "no memory for an engine");
     pthread_mutex_init(&e->loading, NULL);
     pthread_mutex_init(&e->lock, NULL);
+    e->threads = threads;
     if ((rc = engine__parse_backend(&e->backend, o->backend, err))) goto fail;
     if ((rc = engine__parse_precision(&e->precision, o->precision, err))) goto fail;
     if ((rc = open_models(e, o, err))) goto fail;
@@ -145,8 +146,7 @@ enum err engine_open(struct engine **out, const struct engine_options *o, struct
     if (e->model[EM_ERT68] && (rc = ert_open(&e->ert68, e->model[EM_ERT68], err))) goto fail;
     describe_detection(e);
     if ((rc = list_models(e, o->models_dir, err))) goto fail;
-    /* One thread a lane: the nets are small, so cores are better spent on different pictures than
-     * on barriers. */
+    /* One thread a lane: small nets' layers are short; large ones have the lane of all cores. */
     if ((rc = lanes_new(&e->lanes, threads, 1, err))) goto fail;
     if ((rc = engine__embedders_init(e, o, err))) goto fail;
     if ((rc = engine__embedder_open_default(e, o, embedder, err))) goto fail;

@@ -9,6 +9,7 @@
 #include <time.h>
 
 enum { ROWS_MAX = 64 };
+static const size_t LARGE_WEIGHTS = 64 * 1024 * 1024 / sizeof(float);
 
 static const char *const BACKEND_NAMES[NN_BACKEND_COUNT] = {"ref", "blas", "fast"};
 
@@ -38,8 +39,11 @@ enum err nn_net_new(struct nn_net **out, const struct nn_graph *g, enum nn_backe
     net->graph = g;
     net->backend = backend;
     net->precision =
-        backend == NN_FAST && precision != NN_F32 && nn__onednn_has_bf16() ? NN_BF16 : NN_F32;
+        backend == NN_FAST && precision == NN_BF16 && nn__onednn_has_bf16() ? NN_BF16 : NN_F32;
     net->simd = nn__simd_pick();
+    size_t weights = 0;
+    for (int i = 0; i < g->n_ops; i++) weights += g->ops[i].w_count;
+    net->large = weights >= LARGE_WEIGHTS;
     pthread_mutex_init(&net->lock, NULL);
     *out = net;
     return ERR_OK;
@@ -48,6 +52,8 @@ enum err nn_net_new(struct nn_net **out, const struct nn_graph *g, enum nn_backe
 void nn_net_free(struct nn_net *net)
 {
     if (!net) return;
+    for (int i = 0; i < net->graph->n_ops; i++) /* also what was read without being packed */
+        nn__weights_done(net, net->graph->ops[i].w, net->graph->ops[i].w_count);
     for (struct nn__pack *k = net->packs, *next; k; k = next) {
         next = k->next;
         free(k->data);
@@ -72,13 +78,17 @@ void nn_net_weights_are_mapped(struct nn_net *net)
     net->mapped = true;
 }
 
-/* The whole pages inside of an op's weights: a mapped file's are read again when they are touched.
- */
-static void drop_source(const struct nn_op *op)
+bool nn_net_is_large(const struct nn_net *net)
 {
-    const uintptr_t page = 4096, from = ((uintptr_t)op->w + page - 1) / page * page,
-                    to = (uintptr_t)(op->w + op->w_count) / page * page;
-    if (op->w && from < to) (void)madvise((void *)from, to - from, MADV_DONTNEED);
+    return net->large;
+}
+
+void nn__weights_done(const struct nn_net *net, const float *w, size_t count)
+{
+    /* The page that the next weights begin in is theirs; the one that these begin in goes. */
+    const uintptr_t page = 4096, from = (uintptr_t)w / page * page,
+                    to = (uintptr_t)(w + count) / page * page;
+    if (net->mapped && w && from < to) (void)madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
 enum err nn__net_pack(const float **out, const struct nn_net *net, int op, int kind, int h, int w,
@@ -97,7 +107,7 @@ enum err nn__net_pack(const float **out, const struct nn_net *net, int op, int k
             k->op = op, k->kind = kind, k->h = h, k->w = w;
             k->next = mine->packs;
             mine->packs = k;
-            if (net->mapped) drop_source(&net->graph->ops[op]);
+            nn__weights_done(net, net->graph->ops[op].w, net->graph->ops[op].w_count);
         } else {
             free(k);
             k = NULL;
@@ -405,25 +415,29 @@ static void run_rows(struct nn_plan *p, int n, const float *in, int wanted, bool
     run_steps(p, p->n_head, p->n_steps, wanted, timed);
 }
 
-void nn__plan_run(struct nn_plan *p, int n, const float *in, float *const *outs)
+static void run_wanted(struct nn_plan *p, int n, const float *in, float *const *outs, bool timed)
 {
     int wanted = 0;
     for (int i = 0; i < p->net->graph->n_outputs; i++)
         if (outs[i]) wanted |= 1 << i;
-    run_rows(p, n, in, wanted ? wanted : EVERYTHING, false); /* no output: to be timed */
+    run_rows(p, n, in, wanted ? wanted : EVERYTHING, timed); /* no output: to be timed */
     emit_outputs(p, outs);
+}
+
+void nn__plan_run(struct nn_plan *p, int n, const float *in, float *const *outs)
+{
+    run_wanted(p, n, in, outs, false);
+}
+
+void nn__plan_run_timed(struct nn_plan *p, int n, const float *in, float *const *outs)
+{
+    for (int i = 0; i < p->n_steps; i++) p->steps[i].seconds = 0;
+    run_wanted(p, n, in, outs, true);
 }
 
 void nn_plan_forward(struct nn_plan *p, const float *in, float *const *outs)
 {
     nn__plan_run(p, p->n, in, outs);
-}
-
-void nn_plan_forward_timed(struct nn_plan *p, const float *in, float *const *outs)
-{
-    for (int i = 0; i < p->n_steps; i++) p->steps[i].seconds = 0;
-    run_rows(p, p->n, in, EVERYTHING, true);
-    emit_outputs(p, outs);
 }
 
 enum err nn_plan_forward_tapped(struct nn_plan *p, const float *in, float *const *outs,
@@ -452,7 +466,11 @@ int nn_plan_layers(const struct nn_plan *p, struct nn_layer_info *out, int max)
     for (int i = 0; i < n; i++) {
         const struct nn__step *s = &p->steps[i];
         out[i] = (struct nn_layer_info){s->op < 0 ? "input" : p->net->graph->ops[s->op].name,
-                                        s->kernel, s->macs, s->seconds};
+                                        s->kernel,
+                                        s->macs,
+                                        (double)s->weights,
+                                        s->bf16,
+                                        s->seconds};
     }
     return n;
 }

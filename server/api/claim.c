@@ -15,7 +15,7 @@
 
 static const struct faces_spec spec = {
     .image = {"image"},
-    .option = {"explain", "face", "fmr", "identity", "min_size", "model", "retry"},
+    .option = {"explain", "face", "fmr", "identity", "min_size", "model", "precropped", "retry"},
     .face = FACE_MAIN,
 };
 

@@ -9,7 +9,7 @@ enum { THUMBNAIL_SIDE = 112 /* pixels */ };
 static const struct faces_spec spec = {
     .image = {"image"},
     .several = true,
-    .option = {"dry_run", "face", "force", "min_size", "model", "retry"},
+    .option = {"dry_run", "face", "force", "min_size", "model", "precropped", "retry"},
 };
 
 static enum err take_face(struct enrol *e, struct app *app, int image, const struct face *f,

@@ -10,9 +10,15 @@ const struct faces_spec faces_spec_one = {
     .face = FACE_ALL,
 };
 
+const struct faces_spec faces_spec_embed = {
+    .image = {"image"},
+    .option = {"face", "include", "min_size", "model", "precropped", "retry"},
+    .face = FACE_ALL,
+};
+
 const struct faces_spec faces_spec_classify = {
     .image = {"image"},
-    .option = {"face", "min_size", "model", "retry", "top"},
+    .option = {"face", "min_size", "model", "precropped", "retry", "top"},
     .face = FACE_MAIN,
     .top = 5,
 };
@@ -51,7 +57,7 @@ enum err api_detect(struct app *app, struct request *rq, struct reply *rp, struc
 /* POST /v1/embed: the faces of a picture with their embeddings. */
 enum err api_embed(struct app *app, struct request *rq, struct reply *rp, struct err_info *err)
 {
-    return answer(app, rq, rp, &faces_spec_one, true, err);
+    return answer(app, rq, rp, &faces_spec_embed, true, err);
 }
 
 /* POST /v1/classify: whom the embedder's own classifier takes each face for. */

@@ -10,26 +10,54 @@
 enum { OPTION_MAX_BYTES = 200, TOP_MOST = 100 };
 static const double MIN_SIZE_LEAST = 12, MIN_SIZE_MOST = 4096; /* pixels; 12 is P-Net's window */
 
-/* The options as they were given; NULL: not. */
-struct texts {
-    const char *dry_run, *explain, *face, *fmr, *force, *fpir, *identity, *include, *min_size,
-        *model, *retry, *tag, *top;
+enum option {
+    DRY_RUN,
+    EXPLAIN,
+    FACE,
+    FMR,
+    FORCE,
+    FPIR,
+    IDENTITY,
+    INCLUDE,
+    MIN_SIZE,
+    MODEL,
+    PRECROPPED,
+    RETRY,
+    TAG,
+    TOP,
+    OPTIONS
+};
+static const struct {
+    const char *name;
+    enum { TEXT, NUMBER, YES_NO } kind; /* in JSON */
+} options[OPTIONS] = {
+    [DRY_RUN] = {"dry_run", YES_NO},
+    [EXPLAIN] = {"explain", YES_NO},
+    [FACE] = {"face", TEXT},
+    [FMR] = {"fmr", NUMBER},
+    [FORCE] = {"force", YES_NO},
+    [FPIR] = {"fpir", NUMBER},
+    [IDENTITY] = {"identity", TEXT},
+    [INCLUDE] = {"include", TEXT},
+    [MIN_SIZE] = {"min_size", NUMBER},
+    [MODEL] = {"model", TEXT},
+    [PRECROPPED] = {"precropped", YES_NO},
+    [RETRY] = {"retry", YES_NO},
+    [TAG] = {"tag", TEXT},
+    [TOP] = {"top", NUMBER},
 };
 
-static const char **text_of(struct texts *t, const char *name)
+/* The options as they were given; NULL: not. */
+struct texts {
+    const char *of[OPTIONS];
+};
+
+/* OPTIONS: none of that name. */
+static enum option option_named(const char *name)
 {
-    const struct {
-        const char *name, **at;
-    } table[] = {
-        {"dry_run", &t->dry_run},   {"explain", &t->explain}, {"face", &t->face},
-        {"fmr", &t->fmr},           {"force", &t->force},     {"fpir", &t->fpir},
-        {"identity", &t->identity}, {"include", &t->include}, {"min_size", &t->min_size},
-        {"model", &t->model},       {"retry", &t->retry},     {"tag", &t->tag},
-        {"top", &t->top},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (!strcmp(table[i].name, name)) return table[i].at;
-    return NULL;
+    int i = 0;
+    while (i < OPTIONS && strcmp(options[i].name, name) != 0) i++;
+    return (enum option)i;
 }
 
 static bool listed(const char *const *names, const char *name)
@@ -84,7 +112,7 @@ static enum err unknown_field(const struct faces_spec *spec, const char *what, c
 
 static enum err set_text(struct texts *t, const char *name, const char *value, struct err_info *err)
 {
-    const char **at = text_of(t, name);
+    const char **at = &t->of[option_named(name)]; /* it is in the route's list, so there is one */
     if (*at)
         return err_set(err, ERR_INVALID, "%s is given twice, or both in the query and in the body",
                        name);
@@ -160,10 +188,8 @@ static enum err decode(struct faces_in *in, const struct faces_spec *spec, int i
 static enum err json_option(struct texts *t, const char *name, const json_t *value,
                             struct request *rq, struct err_info *err)
 {
-    const bool number = !strcmp(name, "fmr") || !strcmp(name, "fpir") ||
-                        !strcmp(name, "min_size") || !strcmp(name, "top"),
-               boolean = !strcmp(name, "retry") || !strcmp(name, "explain") ||
-                         !strcmp(name, "force") || !strcmp(name, "dry_run");
+    const enum option o = option_named(name);
+    const bool number = options[o].kind == NUMBER, boolean = options[o].kind == YES_NO;
     const char *text = NULL;
 
     if (number && json_is_number(value))
@@ -253,16 +279,18 @@ static enum err parse_include(struct analyse_options *o, const char *text, struc
     }
 }
 
-static enum err parse_rate(double *out, const char *name, const char *text, struct err_info *err)
+static enum err parse_rate(double *out, enum option o, const struct texts *t, struct err_info *err)
 {
+    const char *name = options[o].name, *text = t->of[o];
     enum err rc = text ? parse_number(out, name, text, err) : ERR_OK;
     if (!rc && text && !(*out > 0 && *out < 1))
         return err_set(err, ERR_INVALID, "%s is %g, it must lie between 0 and 1", name, *out);
     return rc;
 }
 
-static enum err parse_yes(bool *out, const char *name, const char *text, struct err_info *err)
+static enum err parse_yes(bool *out, enum option o, const struct texts *t, struct err_info *err)
 {
+    const char *name = options[o].name, *text = t->of[o];
     if (!text) return ERR_OK;
     *out = !strcmp(text, "true");
     if (!*out && strcmp(text, "false") != 0)
@@ -275,37 +303,37 @@ static enum err parse_options(struct faces_in *in, const struct texts *t, struct
     bool retry = true;
     enum err rc;
 
-    if (t->face && !face_select_parse(&in->options.select, t->face))
+    if (t->of[FACE] && !face_select_parse(&in->options.select, t->of[FACE]))
         return err_set(err, ERR_INVALID, "face is \"%.40s\"; it takes main, largest, single or all",
-                       t->face);
-    if ((rc = parse_rate(&in->fmr, "fmr", t->fmr, err)) ||
-        (rc = parse_rate(&in->fpir, "fpir", t->fpir, err)) ||
-        (rc = parse_yes(&retry, "retry", t->retry, err)) ||
-        (rc = parse_yes(&in->explain, "explain", t->explain, err)) ||
-        (rc = parse_yes(&in->force, "force", t->force, err)) ||
-        (rc = parse_yes(&in->dry_run, "dry_run", t->dry_run, err)))
+                       t->of[FACE]);
+    if ((rc = parse_rate(&in->fmr, FMR, t, err)) || (rc = parse_rate(&in->fpir, FPIR, t, err)) ||
+        (rc = parse_yes(&retry, RETRY, t, err)) ||
+        (rc = parse_yes(&in->explain, EXPLAIN, t, err)) ||
+        (rc = parse_yes(&in->force, FORCE, t, err)) ||
+        (rc = parse_yes(&in->dry_run, DRY_RUN, t, err)) ||
+        (rc = parse_yes(&in->options.precropped, PRECROPPED, t, err)))
         return rc;
     in->options.no_retry = !retry;
-    in->identity = t->identity;
-    in->tag = t->tag;
-    if (t->min_size) {
+    in->identity = t->of[IDENTITY];
+    in->tag = t->of[TAG];
+    if (t->of[MIN_SIZE]) {
         double v = 0;
-        if ((rc = parse_number(&v, "min_size", t->min_size, err))) return rc;
+        if ((rc = parse_number(&v, "min_size", t->of[MIN_SIZE], err))) return rc;
         if (!(v >= MIN_SIZE_LEAST && v <= MIN_SIZE_MOST))
             return err_set(err, ERR_INVALID, "min_size is %g pixels, it must lie between %g and %g",
                            v, MIN_SIZE_LEAST, MIN_SIZE_MOST);
         in->options.min_size = (float)v;
     }
-    if (t->top) {
+    if (t->of[TOP]) {
         double v = 0;
-        if ((rc = parse_number(&v, "top", t->top, err))) return rc;
+        if ((rc = parse_number(&v, "top", t->of[TOP], err))) return rc;
         if (!(v >= 1 && v <= TOP_MOST && v == floor(v)))
             return err_set(err, ERR_INVALID, "top is %g, it must be a whole number from 1 to %d", v,
                            TOP_MOST);
         in->top = (int)v;
     }
-    in->options.model = t->model;
-    return t->include ? parse_include(&in->options, t->include, err) : ERR_OK;
+    in->options.model = t->of[MODEL];
+    return t->of[INCLUDE] ? parse_include(&in->options, t->of[INCLUDE], err) : ERR_OK;
 }
 
 static enum err check_images(const struct faces_in *in, const struct faces_spec *spec,

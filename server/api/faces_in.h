@@ -19,7 +19,8 @@ struct faces_spec {
 };
 
 extern const struct faces_spec faces_spec_verify;   /* verify.c */
-extern const struct faces_spec faces_spec_one;      /* faces.c: detect and embed */
+extern const struct faces_spec faces_spec_one;      /* faces.c: detect */
+extern const struct faces_spec faces_spec_embed;    /* faces.c */
 extern const struct faces_spec faces_spec_classify; /* faces.c */
 
 enum { FACES_IN_IMAGES_MAX = 32 };
@@ -32,7 +33,7 @@ struct faces_in {
         struct buf decoded;
     } image[FACES_IN_IMAGES_MAX];
     struct analyse_options options; /* model (borrowed from the request), select, what to include,
-                                       min_size, no_retry */
+                                       min_size, no_retry, precropped */
     double fmr, fpir;               /* 0: the default */
     int top;                        /* how many classes or candidates */
     bool explain, force, dry_run;

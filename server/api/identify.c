@@ -18,7 +18,7 @@
 static const struct faces_spec spec = {
     .image = {"image"},
     .several = true,
-    .option = {"explain", "face", "fpir", "min_size", "model", "retry", "tag", "top"},
+    .option = {"explain", "face", "fpir", "min_size", "model", "precropped", "retry", "tag", "top"},
     .face = FACE_ALL,
     .top = 5,
 };

@@ -239,7 +239,7 @@ static void options_reach_the_engine(void **state)
                                          api_classify,
                                          {{"model", "vgg"}, {"top", "3"}},
                                          NULL,
-                                         {{"image", "face"}},
+                                         {{"image", "face"}, {"precropped", "true"}},
                                          ERR_OK,
                                          "\"model\":\"fake\""},
                              by_default = {"classify as it is", api_classify, {{0}}, NULL,
@@ -247,8 +247,9 @@ static void options_reach_the_engine(void **state)
     run_call(&classify);
     assert_int_equal(fake_last.classes, 3);
     assert_string_equal(fake_last.model, "vgg");
-    assert_true(!fake_last.embedding && fake_last.select == FACE_MAIN);
+    assert_true(!fake_last.embedding && fake_last.select == FACE_MAIN && fake_last.precropped);
     run_call(&by_default);
+    assert_false(fake_last.precropped);
     assert_int_equal(fake_last.classes, 5);
     assert_null(fake_last.model);
     run_call(&plain);
