@@ -22,6 +22,7 @@ struct app {
     struct store_key *keys; /* a copy of the store's: MHD threads must not wait for the disk */
     size_t n_keys;
     uint64_t keys_version;
+    uint8_t cursor_key[32]; /* of the database: cursor.h */
 };
 
 /* Opens store and engine, and proves the engine on a picture. data_dir is made where it is missing.
