@@ -32,6 +32,7 @@ CREATE TABLE answers (
     who        TEXT NOT NULL,                                          -- as in audit
     key        TEXT NOT NULL CHECK (length(key) BETWEEN 1 AND 200),    -- what the client chose
     request    BLOB NOT NULL CHECK (length(request) = 32),             -- SHA-256 of method, path, query and body
+    collection TEXT NOT NULL,                                          -- as in audit
     status     INTEGER NOT NULL,                                       -- 200 to 299
     body       BLOB,                                                   -- JSON; NULL: no body (204), or erased
     etag       TEXT NOT NULL,                                          -- with its quotes; empty: none
