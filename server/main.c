@@ -22,6 +22,8 @@ static const struct command {
     {"serve", cli_serve, "the HTTP server"},
     {"model", cli_model, "the models: fetch, import, list, show, bench"},
     {"key", cli_key, "keys for clients beyond loopback: create, list, revoke"},
+    {"audit", cli_audit, "the log of changes: verify, list"},
+    {"db", cli_db, "the database: backup, restore, check, export, import"},
 };
 
 static void help(FILE *to)

@@ -31,5 +31,10 @@ route_handler api_health_ready; /* health.c */
 route_handler api_metrics;      /* metrics.c */
 route_handler api_openapi;      /* about.c */
 route_handler api_about;        /* about.c */
+route_handler api_key_create;   /* keys.c */
+route_handler api_key_list;     /* keys.c */
+route_handler api_key_revoke;   /* keys.c */
+route_handler api_audit;        /* audit.c */
+route_handler api_backup;       /* backup.c */
 
 #endif

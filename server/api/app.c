@@ -5,14 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+static enum err read_secret(struct store_tx *tx, void *out, struct err_info *err)
+{
+    return store_secret(out, tx, "cursor", err);
+}
+
 enum err app_open(struct app *app, const char *data_dir, const struct engine_options *engine,
                   struct err_info *err)
 {
     enum err rc;
 
     memset(app, 0, sizeof *app);
-    pthread_rwlock_init(&app->keys_lock, NULL);
+    pthread_mutex_init(&app->reload, NULL);
+    keyring_init(&app->keyring);
     if ((rc = store_open(&app->store, data_dir, err)) || (rc = app_keys_reload(app, err)) ||
+        (rc = store_read(app->store, read_secret, app->cursor_key, err)) ||
         (rc = engine_open(&app->engine, engine, err)))
         goto fail;
     if ((rc = app_warm_up(app, err))) goto fail;
@@ -26,8 +33,8 @@ void app_close(struct app *app)
 {
     engine_close(app->engine);
     store_close(app->store);
-    free(app->keys);
-    pthread_rwlock_destroy(&app->keys_lock);
+    keyring_release(&app->keyring);
+    pthread_mutex_destroy(&app->reload);
     memset(app, 0, sizeof *app);
 }
 

@@ -4,9 +4,11 @@
 
 #include "engine/engine.h"
 #include "engine/match.h"
+#include "server/api/keyring.h"
 #include "server/http/http.h"
 #include "server/gallery/gallery.h"
 #include "server/store/store.h"
+#include "server/store/secrets.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,10 +22,10 @@ struct app {
     bool loopback;     /* listens on a loopback address: open to local clients without a key */
     bool require_key;  /* a key is wanted even there */
     atomic_bool ready; /* a real inference has succeeded */
-    pthread_rwlock_t keys_lock;
-    struct store_key *keys; /* a copy of the store's: MHD threads must not wait for the disk */
-    size_t n_keys;
-    uint64_t keys_version;
+    struct keyring keyring;
+    pthread_mutex_t reload; /* of app_keys_reload and keys_version */
+    uint64_t keys_version;  /* the store's when the keyring was read */
+    uint8_t cursor_key[STORE_SECRET_BYTES]; /* cursor.h */
 };
 
 /* Opens store and engine, and proves the engine on a picture. data_dir is made where it is missing.
@@ -32,9 +34,12 @@ NODISCARD enum err app_open(struct app *app, const char *data_dir,
                             const struct engine_options *engine, struct err_info *err);
 void app_close(struct app *app);
 
-/* Once a second: a key that another process made or revoked takes effect. Logs what goes wrong. */
-void app_tick(struct app *app);
+/* Reads the keyring again where the database has changed. */
 NODISCARD enum err app_keys_reload(struct app *app, struct err_info *err);
+/* The same; logs what goes wrong. */
+void app_keys_follow(struct app *app);
+/* Once a second: app_keys_follow, for keys that another process made or revoked. */
+void app_tick(struct app *app);
 size_t app_valid_keys(struct app *app);
 
 /* Runs every network once on a built-in picture. */
@@ -42,9 +47,15 @@ NODISCARD enum err app_warm_up(struct app *app, struct err_info *err);
 
 /* http_options.authorize. On a loopback address a request without a key is allowed when its Host
  * and Origin are loopback too (otherwise any web page could reach it through the browser) and no
- * proxy forwarded it; every other request needs a key, but for ROUTE_OPEN. ERR_UNAUTHORIZED,
- * ERR_FORBIDDEN. */
-NODISCARD enum err app_authorize(struct app *app, const struct request *rq,
+ * proxy forwarded it, and may do everything; every other request needs a key with the right that
+ * the route wants (neither ROUTE_READ nor ROUTE_WRITE: admin), but for ROUTE_OPEN. A key of one
+ * collection is good for the routes below it, by its id or name, and for ROUTE_STATELESS.
+ * ERR_UNAUTHORIZED, ERR_FORBIDDEN, ERR_RATE. */
+NODISCARD enum err app_authorize(struct app *app, struct request *rq, struct reply *rp,
                                  const struct route *route, struct err_info *err);
+/* To be asked again where a name has become a collection: between app_authorize and here another
+ * may have got the name. ERR_FORBIDDEN: the request's key is for another collection. */
+NODISCARD enum err app_in_scope(const struct request *rq, const char *collection,
+                                struct err_info *err);
 
 #endif

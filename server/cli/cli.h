@@ -19,6 +19,8 @@ int cli_verify(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 int cli_model(int argc, char **argv);
 int cli_key(int argc, char **argv);
+int cli_audit(int argc, char **argv);
+int cli_db(int argc, char **argv);
 
 /* --- common.c: what the subcommands share --- */
 

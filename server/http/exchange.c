@@ -151,7 +151,7 @@ static enum err admit(struct exchange *x, long long length)
         return rc;
     }
     if ((rc = admit_read(&x->rq, x->connection, err))) return rc;
-    if (h->o.authorize && (rc = h->o.authorize(h->o.app, &x->rq, x->route, err))) return rc;
+    if (h->o.authorize && (rc = h->o.authorize(h->o.app, &x->rq, &x->rp, x->route, err))) return rc;
     if ((rc = admit_body(&x->rq, &x->cap, x->connection, x->route, length, err))) return rc;
     size_t held = atomic_load(&h->in_flight);
     if (length > 0 && held + (size_t)length > h->o.in_flight_max_bytes)

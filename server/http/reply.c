@@ -130,6 +130,12 @@ void reply_detail(struct reply *rp, const char *key, const char *value)
         rp->detail[rp->n_details++] = (struct pair){key, value};
 }
 
+void reply_details(struct reply *rp, json_t *details)
+{
+    json_decref(rp->details);
+    rp->details = details;
+}
+
 /* Messages may quote what a client sent, which need not be UTF-8 (and may have been cut inside a
  * character). */
 static json_t *text_json(const char *s)
@@ -155,6 +161,7 @@ void reply_error(struct reply *rp, const struct err_info *err, const char *reque
     json_t *details = json_object();
     for (int i = 0; i < rp->n_details; i++)
         json_object_set_new(details, rp->detail[i].key, text_json(rp->detail[i].value));
+    if (rp->details) json_object_update(details, rp->details);
     if (err->code == ERR_BUSY) reply_header(rp, "Retry-After", "1");
     if (err->code == ERR_UNAUTHORIZED) reply_header(rp, "WWW-Authenticate", "Bearer");
     json_t *body =
@@ -166,5 +173,8 @@ void reply_error(struct reply *rp, const struct err_info *err, const char *reque
 
 void reply_release(struct reply *rp)
 {
-    if (rp) drop_body(rp);
+    if (!rp) return;
+    drop_body(rp);
+    json_decref(rp->details);
+    rp->details = NULL;
 }

@@ -20,7 +20,7 @@ enum reply_kind { REPLY_BYTES, REPLY_FILE };
 struct reply {
     int status;
     enum reply_kind kind;
-    const char *content_type; /* static */
+    const char *content_type; /* static; NULL: none, with 204 */
     uint8_t *owned;           /* REPLY_BYTES: freed with the reply, or */
     const void *borrowed;     /* REPLY_BYTES: static */
     size_t len;               /* of either kind */
@@ -29,6 +29,7 @@ struct reply {
     int n_headers;
     struct pair detail[REPLY_DETAILS_MAX]; /* for error.details */
     int n_details;
+    json_t *details; /* more of them, with structure; an object or NULL; freed with the reply */
 };
 #define REPLY_INIT                                                                                 \
     {                                                                                              \
@@ -49,6 +50,8 @@ NODISCARD enum err reply_file(struct reply *rp, int status, const char *content_
  * request (static, or from its arena). Silently ignored beyond the maximum. */
 void reply_header(struct reply *rp, const char *name, const char *value);
 void reply_detail(struct reply *rp, const char *key, const char *value);
+/* An object whose members go into error.details. The reference is taken; NULL is left out. */
+void reply_details(struct reply *rp, json_t *details);
 
 /* Turns rp into the error envelope, keeping headers and details. For status 500 the message stays
  * out of it. Cannot fail: without memory a constant body is sent. */

@@ -19,7 +19,7 @@ enum MHD_Result respond(struct MHD_Connection *connection, struct reply *rp,
                                             MHD_RESPMEM_PERSISTENT);
     }
     if (!r) return MHD_NO;
-    bool ok = MHD_add_response_header(r, "Content-Type", rp->content_type) &&
+    bool ok = (!rp->content_type || MHD_add_response_header(r, "Content-Type", rp->content_type)) &&
               MHD_add_response_header(r, "Cache-Control", "no-store") &&
               MHD_add_response_header(r, "X-Content-Type-Options", "nosniff") &&
               MHD_add_response_header(r, "X-Request-Id", rq->id.s);

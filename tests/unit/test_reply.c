@@ -104,11 +104,34 @@ static void one_kind_replaces_another(void **state)
     reply_release(NULL);
 }
 
+static void details_with_structure(void **state)
+{
+    struct reply rp = REPLY_INIT;
+    struct err_info err = {ERR_CONFLICT, "looks like somebody else"};
+    (void)state;
+    reply_detail(&rp, "image", "image1");
+    reply_details(&rp, json_pack("{s:s}", "dropped", "x"));
+    reply_details(&rp, json_pack("{s:[{s:s, s:f}]}", "looks_like", "id", "A", "similarity", 0.5));
+    reply_error(&rp, &err, "ID");
+    json_t *root = body_of(&rp), *details = NULL, *first = NULL;
+    const char *image = "", *id = "";
+    assert_int_equal(json_unpack(root, "{s:{s:o}}", "error", "details", &details), 0);
+    assert_int_equal(json_object_size(details), 2);
+    assert_int_equal(json_unpack(details, "{s:s, s:[o]}", "image", &image, "looks_like", &first), 0);
+    assert_int_equal(json_unpack(first, "{s:s}", "id", &id), 0);
+    assert_string_equal(image, "image1");
+    assert_string_equal(id, "A");
+    json_decref(root);
+    reply_release(&rp);
+    assert_null(rp.details);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code_has_a_status),
         cmocka_unit_test(details_headers_and_foreign_bytes),
+        cmocka_unit_test(details_with_structure),
         cmocka_unit_test(numbers_survive),
         cmocka_unit_test(one_kind_replaces_another),
     };
