@@ -153,11 +153,10 @@ struct match_change {
     const float *vector; /* PUT: [d], unit length within 1 %; read during the call only */
 };
 /* Applies n changes in their order, all or none; readers see all or none. Quickest with examples in
- * ascending order and, when there are many, in calls of 50,000 or more. cores: for large batches,
- * as below. ERR_INVALID (a vector that is not finite or not of unit length, a number out of range);
- * ERR_NOMEM. */
+ * ascending order and, when there are many, in calls of 50,000 or more. ERR_INVALID (a vector that
+ * is not finite or not of unit length, a number out of range); ERR_NOMEM. */
 NODISCARD enum err match_index_apply(struct match_index *x, const struct match_change *changes,
-                                     size_t n, const struct cores *cores, struct err_info *err);
+                                     size_t n, struct err_info *err);
 
 struct match_index_info {
     int d;
@@ -192,7 +191,7 @@ struct match_candidate {
 };
 struct match_cost {
     size_t scanned; /* rows that each query was compared with: examples, or centroids */
-    size_t exact;   /* of all queries together: products that were taken in full precision */
+    size_t exact;   /* of all queries together: products in double; depends on cores, a little */
 };
 /* The best candidates of each query: out [n][top], best first, of equals the smaller identity;
  * counts [n] says how many. The passes are cut into parts of a few milliseconds for cores (NULL:
