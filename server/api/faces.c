@@ -10,9 +10,15 @@ const struct faces_spec faces_spec_one = {
     .face = FACE_ALL,
 };
 
+const struct faces_spec faces_spec_embed = {
+    .image = {"image"},
+    .option = {"face", "include", "min_size", "model", "precropped", "retry"},
+    .face = FACE_ALL,
+};
+
 const struct faces_spec faces_spec_classify = {
     .image = {"image"},
-    .option = {"face", "min_size", "model", "retry", "top"},
+    .option = {"face", "min_size", "model", "precropped", "retry", "top"},
     .face = FACE_MAIN,
     .classes = 5,
 };
@@ -32,7 +38,7 @@ static enum err answer(struct app *app, struct request *rq, struct reply *rp,
             err, ERR_CONFLICT,
             "landmarks68 needs the optional model dlib-68point, which is not installed here");
     if (rc == ERR_NO_FACE || rc == ERR_MANY_FACES || rc == ERR_BAD_IMAGE ||
-        rc == ERR_UNSUPPORTED_IMAGE || rc == ERR_TOO_LARGE) {
+        rc == ERR_UNSUPPORTED_IMAGE || rc == ERR_TOO_LARGE || rc == ERR_NO_EMBEDDING) {
         reply_detail(rp, "image", spec->image[0]);
         err_prefix(err, "%s", spec->image[0]);
     }
@@ -60,7 +66,7 @@ enum err api_detect(struct app *app, struct request *rq, struct reply *rp, struc
 /* POST /v1/embed: the faces of a picture with their embeddings. */
 enum err api_embed(struct app *app, struct request *rq, struct reply *rp, struct err_info *err)
 {
-    return answer(app, rq, rp, &faces_spec_one, true, err);
+    return answer(app, rq, rp, &faces_spec_embed, true, err);
 }
 
 /* POST /v1/classify: whom the embedder's own classifier takes each face for. */

@@ -12,7 +12,7 @@ static const double MIN_SIZE_LEAST = 12, MIN_SIZE_MOST = 4096; /* pixels; 12 is 
 
 /* The options as they were given; NULL: not. */
 struct texts {
-    const char *face, *fmr, *include, *min_size, *model, *retry, *top;
+    const char *face, *fmr, *include, *min_size, *model, *precropped, *retry, *top;
 };
 
 static const char **text_of(struct texts *t, const char *name)
@@ -20,9 +20,10 @@ static const char **text_of(struct texts *t, const char *name)
     const struct {
         const char *name, **at;
     } table[] = {
-        {"face", &t->face},         {"fmr", &t->fmr},     {"include", &t->include},
-        {"min_size", &t->min_size}, {"model", &t->model}, {"retry", &t->retry},
-        {"top", &t->top},
+        {"face", &t->face},       {"fmr", &t->fmr},
+        {"include", &t->include}, {"min_size", &t->min_size},
+        {"model", &t->model},     {"retry", &t->retry},
+        {"top", &t->top},         {"precropped", &t->precropped},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
         if (!strcmp(table[i].name, name)) return table[i].at;
@@ -125,7 +126,7 @@ static enum err json_option(struct texts *t, const char *name, const json_t *val
                             struct request *rq, struct err_info *err)
 {
     const bool number = !strcmp(name, "fmr") || !strcmp(name, "min_size") || !strcmp(name, "top"),
-               boolean = !strcmp(name, "retry");
+               boolean = !strcmp(name, "retry") || !strcmp(name, "precropped");
     const char *text = NULL;
 
     if (number && json_is_number(value))
@@ -185,6 +186,14 @@ static enum err parse_number(double *out, const char *name, const char *text, st
     return ERR_OK;
 }
 
+static enum err parse_bool(bool *out, const char *name, const char *text, struct err_info *err)
+{
+    *out = strcmp(text, "true") == 0;
+    return *out || strcmp(text, "false") == 0
+               ? ERR_OK
+               : err_set(err, ERR_INVALID, "%s is \"%.40s\"; it takes true or false", name, text);
+}
+
 static enum err parse_include(struct analyse_options *o, const char *text, struct err_info *err)
 {
     const struct {
@@ -233,12 +242,13 @@ static enum err parse_options(struct faces_in *in, const struct texts *t, struct
         in->options.min_size = (float)v;
     }
     if (t->retry) {
-        bool yes = !strcmp(t->retry, "true");
-        if (!yes && strcmp(t->retry, "false") != 0)
-            return err_set(err, ERR_INVALID, "retry is \"%.40s\"; it takes true or false",
-                           t->retry);
+        bool yes;
+        if ((rc = parse_bool(&yes, "retry", t->retry, err))) return rc;
         in->options.no_retry = !yes;
     }
+    if (t->precropped &&
+        (rc = parse_bool(&in->options.precropped, "precropped", t->precropped, err)))
+        return rc;
     if (t->top) {
         double v = 0;
         if ((rc = parse_number(&v, "top", t->top, err))) return rc;

@@ -17,7 +17,8 @@ struct faces_spec {
 };
 
 extern const struct faces_spec faces_spec_verify;   /* verify.c */
-extern const struct faces_spec faces_spec_one;      /* faces.c: detect and embed */
+extern const struct faces_spec faces_spec_one;      /* faces.c: detect */
+extern const struct faces_spec faces_spec_embed;    /* faces.c */
 extern const struct faces_spec faces_spec_classify; /* faces.c */
 
 struct faces_in {
@@ -27,7 +28,7 @@ struct faces_in {
         struct buf decoded;
     } image[2];
     struct analyse_options options; /* model (borrowed from the request), select, what to include,
-                                       min_size, no_retry */
+                                       min_size, no_retry, precropped */
     double fmr;                     /* 0: the default */
 };
 

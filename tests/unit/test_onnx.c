@@ -206,6 +206,8 @@ static void arithmetic(void **state)
          "2.5 5 7.5 10 32.5 39 45.5 52", 2},
         {"ReduceL2 and Div", X22 "Flatten x > a\nReduceL2 a > n axes=1, keepdims=1\nDiv a,n > y",
          "1 5 5 7", "0.1 0.5 0.5 0.7", 1},
+        {"ReduceL2 over all axes", X222 "ReduceL2 x > n axes=1,2,3\nDiv x,n > y", "2 0 0 0 0 0 2 1",
+         "0.66666667 0 0 0 0 0 0.66666667 0.33333333", 1},
         {"as torch exports normalize",
          X22 "f e - = 1e-12\nFlatten x > a\nReduceL2 a > n axes=-1,\nClip n,e > m\nShape a > s\n"
              "Expand m,s > o\nDiv a,o > y",
@@ -361,6 +363,7 @@ static void refusals(void **state)
         {X22 "i p 8 = 0 1 0 0 0 0 0 0\nPad x,p > y", "pads[1] is 1, expected 0 to 0"},
         {X22 "i p 8 = 0 0 0 1 0 0 0 0\nPad x,p > y mode=reflect", "only padding with zeros"},
         {X22 "ReduceMean x > y axes=1,2", "height and width"},
+        {X222 "ReduceL2 x > y axes=2,3", "a norm of anything but the whole row"},
         {X22 "LpNormalization x > y axis=1", "a norm of anything but the whole row"},
         {X22 "i a 1 = 5\nShape x > s\nGather s,a > y", "index 5 of 4 values"},
         {X22 "f w 1,1,1,1 = 1\nf w 1,1,1,1 = 1\nConv x,w > y", "w is there twice"},
