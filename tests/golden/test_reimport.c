@@ -1,6 +1,6 @@
-/* What `model export` writes can be imported again: every exportable model, through an ONNX file and
- * back, has the same tensors bit for bit, the same input, licence and classes, and gives the same
- * numbers. (Random graphs of every kind of op: tests/peers/export_check.py.) */
+/* What `model export` writes can be imported again: every exportable model, through an ONNX file
+ * and back, has the same tensors bit for bit, the same input, licence and classes, and gives the
+ * same numbers. (Random graphs of every kind of op: tests/peers/export_check.py.) */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

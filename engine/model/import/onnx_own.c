@@ -46,8 +46,7 @@ static enum err read_note(struct model_draft *d, const struct onnx_builder *b)
         n += (size_t)snprintf(note + n, NOTE_BYTES - n, "; that model was made from %.200s, %.64s",
                               file, sha256);
     }
-    if (known(&before, b, "visavis.note"))
-        snprintf(note + n, NOTE_BYTES - n, "; %.150s", before);
+    if (known(&before, b, "visavis.note")) snprintf(note + n, NOTE_BYTES - n, "; %.150s", before);
     return ERR_OK;
 }
 
