@@ -166,6 +166,28 @@ NODISCARD enum err engine_model_verify(const char *models_dir, const char *name,
  * ERR_NOMEM. */
 NODISCARD enum err engine_model_export_onnx(const char *models_dir, const char *name,
                                             const char *file, struct err_info *err);
+/* Which order of colour planes a classifier expects, decided by a picture (engine_order.c). */
+struct order_check {
+    int class;          /* of the person in the picture, from 0 */
+    double probability; /* that the right order gives it */
+    int classes;        /* of the network that this is known of; 0: of any */
+    const char *preset; /* how the picture becomes its input; NULL: the model's own way */
+};
+struct order_result {
+    double rgb, bgr; /* the class's probability with the planes in either order */
+    bool decided;    /* one gives the known probability, the other does not */
+    bool bgr_is_right;
+};
+/* Whether the picture is one whose class is known for the published VGG-Face. */
+bool engine_order_known(struct order_check *out, const uint8_t *bytes, size_t len);
+/* Tries both on an encoded picture (taken whole, no face is looked for; `picture` is its name) and
+ * writes into the model's file what came out: the order where it is decided, and in any case a
+ * note. ERR_INVALID: no classifier, or not of these classes; the errors of image_decode,
+ * embedder_open and of writing. */
+NODISCARD enum err engine_check_order(struct order_result *out, const char *models_dir,
+                                      const char *name, const char *picture, const uint8_t *bytes,
+                                      size_t len, const struct order_check *c,
+                                      struct err_info *err);
 /* Writes a calibration (JSON text; NULL removes it) into a model's file. */
 NODISCARD enum err engine_set_calibration(const char *models_dir, const char *name,
                                           const char *json, struct err_info *err);

@@ -252,6 +252,14 @@ static enum err parse_number(double *out, const char *name, const char *text, st
     return ERR_OK;
 }
 
+static enum err parse_bool(bool *out, const char *name, const char *text, struct err_info *err)
+{
+    *out = strcmp(text, "true") == 0;
+    return *out || strcmp(text, "false") == 0
+               ? ERR_OK
+               : err_set(err, ERR_INVALID, "%s is \"%.40s\"; it takes true or false", name, text);
+}
+
 static enum err parse_include(struct analyse_options *o, const char *text, struct err_info *err)
 {
     const struct {
@@ -396,7 +404,7 @@ enum err faces_in_analyse(struct analysis *a, struct engine *e, const struct fac
             err, ERR_CONFLICT,
             "landmarks68 needs the optional model dlib-68point, which is not installed here");
     if (rc == ERR_NO_FACE || rc == ERR_MANY_FACES || rc == ERR_BAD_IMAGE ||
-        rc == ERR_UNSUPPORTED_IMAGE || rc == ERR_TOO_LARGE) {
+        rc == ERR_UNSUPPORTED_IMAGE || rc == ERR_TOO_LARGE || rc == ERR_NO_EMBEDDING) {
         reply_detail(rp, "image", in->image[i].name);
         return err_prefix(err, "%s", in->image[i].name);
     }

@@ -3,7 +3,10 @@
 vgg-a has names for its classes, vgg-b has none; --model-memory has room for one of them beside the default model."""
 
 import concurrent.futures
+import hashlib
+import json
 import os
+import struct
 import subprocess
 import tempfile
 
@@ -20,6 +23,7 @@ def make_models(t, folder):
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "visavis", "models")
     for name in DEFAULTS:
         os.symlink(os.path.join(ours, name + ".safetensors"), os.path.join(folder, name + ".safetensors"))
+    write_silent(os.path.join(folder, "nothing.safetensors"))
     names = os.path.join(folder, "names.txt")
     with open(names, "w", encoding="utf-8") as f:
         f.writelines(f"Person_{i}\n" for i in range(41))
@@ -29,6 +33,24 @@ def make_models(t, folder):
         if not t.check(f"models: import {name}", run.returncode == 0, run.stderr):
             return False
     return True
+
+
+def write_silent(path):
+    """A network of no weights whose embedding of a black picture is all zeros."""
+    graph = json.dumps({"input": [3, 8, 8], "ops": [{"name": "relu", "op": "relu", "in": ["input"]},
+                                                     {"name": "pool", "op": "global_avg_pool", "in": ["relu"]}],
+                        "outputs": [{"name": "embedding", "op": "pool"}]})
+    given = json.dumps({"width": 8, "height": 8, "channels": "rgb", "mean": [0.0] * 3, "scale": [1.0] * 3, "crop": "box",
+                        "padding": 0.0, "average": "none", "dim": 3})
+    sha = hashlib.sha256()
+    for part in ("embedder", graph, given):
+        sha.update(struct.pack("<Q", len(part)) + part.encode())
+    meta = {"format": "1", "importer": "2", "role": "embedder", "graph": graph, "input": given, "license": "MIT", "restricted": "false",
+            "source": json.dumps({"file": "made by a test", "sha256": "0" * 64}), "sha256": sha.hexdigest()}
+    header = json.dumps({"__metadata__": {"visavis." + k: v for k, v in meta.items()}}).encode()
+    header += b" " * (-(8 + len(header)) % 64)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(header)) + header)
 
 
 def run(t):
@@ -68,6 +90,22 @@ def ask(t, s):
                 and len(other.json["faces"][0]["embedding"]) == 256 and own.json["recipe"] != other.json["recipe"])
     r = s.form(V, {"image1": photo, "image2": photo, "model": "vgg-a"})
     t.answer("verify: no calibration, no decision", r, 422, "POST", V, "fmr_unsupported")
+
+    # Pictures that are no faces, taken as they are: a unit vector (the mini network gives one), or 422 no_embedding.
+    for what, picture in (("black", pictures.png(224, 224, bytes(224 * 225))),
+                          ("white", pictures.png(224, 224, (b"\0" + b"\xff" * 224) * 224)), ("one pixel", pictures.png(1, 1, b"\0\x80"))):
+        r = s.form(E, {"image": picture, "model": "vgg-a", "precropped": "true"})
+        if r.status == 422:
+            t.answer(f"embed: {what}", r, 422, "POST", E, "no_embedding", ("image",))
+        elif t.answer(f"embed: {what}", r, 200, "POST", E):
+            length = sum(v * v for v in r.json["faces"][0]["embedding"])
+            t.check(f"embed: {what} has unit length", abs(length - 1) < 1e-5, length)
+        r = s.form(C, {"image": picture, "model": "vgg-a", "precropped": "true"})
+        t.answer(f"classify: {what}", r, 200, "POST", C)
+    r = s.form(E, {"image": pictures.png(224, 224, bytes(224 * 225)), "model": "nothing", "precropped": "true"})
+    t.answer("embed: a network that gives zeros", r, 422, "POST", E, "no_embedding", ("image",))
+    r = s.form(E, {"image": photo, "precropped": "perhaps"})
+    t.answer("embed: precropped is yes or no", r, 400, "POST", E, "invalid_request")
 
     # Models that push each other out while requests use them: right answers, or "busy", nothing else.
     want = {"vgg-a": other.json["faces"][0]["embedding"], "dlib-resnet": own.json["faces"][0]["embedding"]}

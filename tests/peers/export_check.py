@@ -119,7 +119,7 @@ def export(args, name):
     meta = {p.key: p.value for p in model.metadata_props}
     Count.check(name + ' export', answer == {'name': name, 'onnx': file, 'bytes': os.path.getsize(file)} and
                 model.ir_version == 8 and model.opset_import[0].version == 13 and model.producer_name == 'visavis' and
-                set(meta) == {'visavis.input', 'visavis.license', 'visavis.source'}, '%s %s' % (answer, meta))
+                set(meta) - {'visavis.classes', 'visavis.note'} == {'visavis.' + k for k in ('role', 'input', 'license', 'restricted', 'source')}, '%s %s' % (answer, meta))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
@@ -151,6 +151,9 @@ def check(args, name, seed, backend, side=SIDE):
     pixels = np.random.default_rng(seed).integers(120, 256, (PICTURES, side, side, 3), dtype=np.uint8)
     x = planes(given, pixels)
     want = of_visavis(args, name, pixels, x, backend)
+    run(args, 'model', 'import', os.path.join(args.work, name + '.onnx'), '--name', 'again', '--accept-license')
+    again = of_visavis(args, 'again', pixels, x, backend)
+    Count.check(name + ' imported again', np.array_equal(again, want), 'other numbers')
     try:
         together = answers(session, x)
         alone = [np.concatenate(rows) for rows in zip(*(answers(session, x[i:i + 1]) for i in range(PICTURES)))]

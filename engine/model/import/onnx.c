@@ -8,6 +8,7 @@
 #include "engine/base/mem.h"
 #include "engine/model/import/import_internal.h"
 #include "engine/model/import/onnx_graph.h"
+#include "engine/model/import/onnx_own.h"
 #include "engine/model/import/onnx_vgg.h"
 
 enum { ARENA_BYTES = 16 << 20, CHIP_SIDE = 112 };
@@ -117,16 +118,23 @@ static void fill(struct import_job *job, const struct onnx_builder *b, struct mo
 static enum err write_graph(struct import_job *job, struct onnx_builder *b,
                             struct model_draft *draft, const char *known_as)
 {
-    const struct known *k = known_file(job);
     struct model_writer *w;
 
-    draft->license = k ? k->license : "unknown";
-    draft->restricted = !k;
     draft->graph = b->g;
-    enum err rc = import__begin(&w, job, draft, b->g, k ? k->name : known_as, b->err);
+    enum err rc = import__begin(&w, job, draft, b->g, known_as, b->err);
     if (rc) return rc;
     fill(job, b, w);
     return import__end(w, job, b->err);
+}
+
+/* A file whose digest is known has a name and a licence. */
+static enum err write_foreign(struct import_job *job, struct onnx_builder *b,
+                              struct model_draft *draft, const char *known_as)
+{
+    const struct known *k = known_file(job);
+    draft->license = k ? k->license : "unknown";
+    draft->restricted = !k;
+    return write_graph(job, b, draft, k ? k->name : known_as);
 }
 
 /* --- which model --- */
@@ -146,14 +154,18 @@ static enum err import_graph(struct import_job *job, struct onnx_builder *b)
     struct vgg_net net;
     enum err rc;
 
+    if (onnx_is_own(b)) {
+        rc = onnx_own(&draft, b);
+        return rc ? rc : write_graph(job, b, &draft, NULL);
+    }
     if (onnx_vgg(&net, b)) return vggface_import(job, &net, b->err);
     if (is_yunet(b)) {
         describe_yunet(b, &draft);
-        return write_graph(job, b, &draft, "yunet");
+        return write_foreign(job, b, &draft, "yunet");
     }
     if (!is_embedder(b)) return unknown(b);
     if ((rc = describe_embedder(b, &draft))) return rc;
-    return write_graph(job, b, &draft, NULL);
+    return write_foreign(job, b, &draft, NULL);
 }
 
 enum err import_onnx(struct import_job *job, struct err_info *err)
