@@ -1,5 +1,6 @@
-/* What the tests of engine/nn share: ways to run a graph (every backend, and every instruction set of
- * our own kernels that this CPU has), and how their answers are compared. Include after cmocka.h.
+/* What the tests of engine/nn share: ways to run a graph (every backend, and every instruction set
+ * of our own kernels that this CPU has), and how their answers are compared. Include after
+ * cmocka.h.
  *
  * Tolerance: TOLERANCE of the largest value of the tensor (at least 1). Sums of K products of size
  * 1 err by about sqrt(K) 2^-24 of that; Winograd F(4x4) multiplies by factors up to 8 and 25 on the
@@ -78,7 +79,7 @@ static inline void release(struct result *r)
 
 /* threads 0: a plan of its own, without an executor. */
 static inline struct result run(const struct nn_net *net, int n, int h, int w, int threads,
-                         const float *in)
+                                const float *in)
 {
     struct err_info err = ERR_INFO_INIT;
     const struct nn_graph *g = nn_net_graph(net);
@@ -104,7 +105,8 @@ static inline struct result run(const struct nn_net *net, int n, int h, int w, i
     return r;
 }
 
-static inline void compare(const char *what, uint64_t seed, const float *want, const float *got, size_t n)
+static inline void compare(const char *what, uint64_t seed, const float *want, const float *got,
+                           size_t n)
 {
     double worst = 0, largest = 1;
     size_t at = 0;
@@ -126,7 +128,8 @@ static inline float *inputs(const struct nn_graph *g, int n, int h, int w, uint6
     return in;
 }
 
-static inline void against_ref(const char *what, struct net_made *m, uint64_t seed, int n, int h, int w)
+static inline void against_ref(const char *what, struct net_made *m, uint64_t seed, int n, int h,
+                               int w)
 {
     static const struct way REF = {"ref", NN_REF, NULL, NN_F32};
     struct way all[WAYS_MAX];

@@ -126,7 +126,8 @@ static void test_each_op(void **state)
         }
 }
 
-/* A plane of a whole picture: one chain of float sums over its 50,176 pixels was off by up to 1e-3. */
+/* A plane of a whole picture: one chain of float sums over its 50,176 pixels was off by up to 1e-3.
+ */
 static void test_average_of_a_large_plane(void **state)
 {
     (void)state;
