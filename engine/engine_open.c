@@ -186,6 +186,11 @@ const char *engine_detector(const struct engine *e)
     return e->yunet_model ? e->yunet_model->name : DEFAULT_DETECTOR;
 }
 
+const struct cores *engine_cores(struct engine *e)
+{
+    return lanes_cores(e->lanes);
+}
+
 void engine_stats(const struct engine *e, struct engine_stats *out)
 {
     struct lane_stats s;

@@ -25,6 +25,15 @@ struct queue {
     pthread_cond_t work;
 };
 
+/* A loop whose parts the small lanes share; on its owner's stack. */
+struct loop {
+    cores_part *part;
+    void *arg;
+    int n, taken, done;
+    pthread_cond_t finished;
+    struct loop *next;
+};
+
 struct lane {
     struct lanes *all;
     struct queue *queue;
@@ -33,6 +42,7 @@ struct lane {
     float *scratch; /* gathered inputs and outputs of a batch with several owners */
     size_t scratch_floats;
     unsigned forgot; /* how many of the lanes' forgettings it has done */
+    bool had_part;   /* its last work was a part of a loop: now it is a batch's turn */
 };
 
 struct lanes {
@@ -45,6 +55,8 @@ struct lanes {
     const struct nn_net *forget;
     unsigned forgets;
     int n, started;
+    struct loop *loops; /* with parts that nobody has taken, oldest first */
+    struct cores cores;
     struct lane *lane; /* n, and the wide one after them where there is one */
     bool wide;
     struct lane_stats stats;
@@ -157,6 +169,46 @@ static void count_batch(struct lane_stats *s, int rows)
     s->rows += (unsigned long long)rows;
 }
 
+static bool has_part(const struct lane *lane)
+{
+    return lane->all->loops && lane->queue == &lane->all->small;
+}
+
+/* Takes a part of the oldest loop and runs it; the lock is held, but not meanwhile. */
+static void run_part(struct lane *lane)
+{
+    struct lanes *l = lane->all;
+    struct loop *loop = l->loops;
+    const int i = loop->taken++;
+
+    if (loop->taken == loop->n) l->loops = loop->next;
+    pthread_mutex_unlock(&l->lock);
+    loop->part(loop->arg, i, (int)(lane - l->lane));
+    pthread_mutex_lock(&l->lock);
+    if (++loop->done == loop->n) pthread_cond_signal(&loop->finished);
+}
+
+static void run_loop(void *self, cores_part *part, void *arg, int n)
+{
+    struct lanes *l = self;
+    struct loop loop = {.part = part, .arg = arg, .n = n}, **at = &l->loops;
+
+    if (n < 1) return;
+    pthread_cond_init(&loop.finished, NULL);
+    pthread_mutex_lock(&l->lock);
+    while (*at) at = &(*at)->next;
+    *at = &loop;
+    pthread_cond_broadcast(&l->small.work);
+    while (loop.done < n) pthread_cond_wait(&loop.finished, &l->lock);
+    pthread_mutex_unlock(&l->lock);
+    pthread_cond_destroy(&loop.finished);
+}
+
+const struct cores *lanes_cores(const struct lanes *l)
+{
+    return &l->cores;
+}
+
 static void *lane_main(void *self)
 {
     struct lane *lane = self;
@@ -165,7 +217,7 @@ static void *lane_main(void *self)
 
     pthread_mutex_lock(&l->lock);
     for (;;) {
-        while (!q->head && !l->stop && lane->forgot == l->forgets)
+        while (!q->head && !has_part(lane) && !l->stop && lane->forgot == l->forgets)
             pthread_cond_wait(&q->work, &l->lock);
         if (lane->forgot != l->forgets) {
             nn_exec_forget(lane->exec, l->forget);
@@ -173,7 +225,13 @@ static void *lane_main(void *self)
             pthread_cond_broadcast(&l->forgotten);
             continue;
         }
+        if (has_part(lane) && !(lane->had_part && q->head)) {
+            run_part(lane);
+            lane->had_part = true;
+            continue;
+        }
         if (!q->head) break;
+        lane->had_part = false;
         int rows;
         struct item *first = take_batch(q, &rows);
         count_batch(&l->stats, rows);
@@ -277,6 +335,7 @@ enum err lanes_new(struct lanes **out, int n_lanes, int threads_each, struct err
     queue_init(&l->large);
     l->n = n_lanes;
     l->wide = n_lanes > 1;
+    l->cores = (struct cores){n_lanes, run_loop, l};
     l->lane = calloc((size_t)n_lanes + 1, sizeof *l->lane);
     if (!l->lane) {
         rc = err_set(err, ERR_NOMEM, "no memory for %d lanes", n_lanes);

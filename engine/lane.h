@@ -25,6 +25,7 @@
 #ifndef VISAVIS_ENGINE_LANE_H
 #define VISAVIS_ENGINE_LANE_H
 
+#include "engine/base/cores.h"
 #include "engine/base/err.h"
 #include "engine/nn/nn.h"
 
@@ -54,6 +55,11 @@ NODISCARD enum err lanes_run(void *self, const struct nn_net *net, int n, int h,
 /* Drops what the lanes keep for a net, before nn_net_free; blocks until every lane has. Nobody may
  * be running it. */
 void lanes_forget(struct lanes *l, const struct nn_net *net);
+
+/* The lanes of small nets for heavy work that is none: the parts of a loop take turns with batches,
+ * so that neither waits for more than one of the other; they should take at most some 20 ms. Any
+ * thread, several loops at once (the oldest first). Lives as long as the lanes. */
+const struct cores *lanes_cores(const struct lanes *l);
 
 struct lane_stats {
     int lanes; /* for small nets */

@@ -46,7 +46,9 @@ static const char *key_of(const struct request *rq)
 
 static enum key_right right_of(const struct route *route)
 {
-    return route->flags & ROUTE_READ ? KEY_READ : route->flags & ROUTE_WRITE ? KEY_WRITE : KEY_ADMIN;
+    return route->flags & ROUTE_READ    ? KEY_READ
+           : route->flags & ROUTE_WRITE ? KEY_WRITE
+                                        : KEY_ADMIN;
 }
 
 /* Is the piece of a path this collection? A name that looks like an id is none: it would open the
@@ -163,9 +165,4 @@ void app_keys_follow(struct app *app)
     if (app_keys_reload(app, &err))
         log_line(LOG_ERROR, "the keys cannot be read again", "\"detail\":\"%s\"",
                  log_escape(escaped, sizeof escaped, err.message));
-}
-
-void app_tick(struct app *app)
-{
-    app_keys_follow(app);
 }

@@ -22,7 +22,8 @@ enum err app_open(struct app *app, const char *data_dir, const struct engine_opt
         (rc = store_read(app->store, read_secret, app->cursor_key, err)) ||
         (rc = engine_open(&app->engine, engine, err)))
         goto fail;
-    if ((rc = app_warm_up(app, err))) goto fail;
+    if ((rc = app_warm_up(app, err)) || (rc = gallery_open(&app->gallery, app->store, err)))
+        goto fail;
     return ERR_OK;
 fail:
     app_close(app);
@@ -31,6 +32,7 @@ fail:
 
 void app_close(struct app *app)
 {
+    gallery_close(app->gallery);
     engine_close(app->engine);
     store_close(app->store);
     keyring_release(&app->keyring);

@@ -23,9 +23,11 @@ struct app {
     bool require_key;  /* a key is wanted even there */
     atomic_bool ready; /* a real inference has succeeded */
     struct keyring keyring;
-    pthread_mutex_t reload; /* of app_keys_reload and keys_version */
-    uint64_t keys_version;  /* the store's when the keyring was read */
+    pthread_mutex_t reload;                 /* of app_keys_reload and keys_version */
+    uint64_t keys_version;                  /* the store's when the keyring was read */
     uint8_t cursor_key[STORE_SECRET_BYTES]; /* cursor.h */
+    atomic_bool scrub_due;
+    unsigned ticks; /* the housekeeper's */
 };
 
 /* Opens store and engine, and proves the engine on a picture. data_dir is made where it is missing.
@@ -38,7 +40,14 @@ void app_close(struct app *app);
 NODISCARD enum err app_keys_reload(struct app *app, struct err_info *err);
 /* The same; logs what goes wrong. */
 void app_keys_follow(struct app *app);
-/* Once a second: app_keys_follow, for keys that another process made or revoked. */
+/* The search indexes follow the store; logs what goes wrong. */
+void app_gallery_follow(struct app *app);
+/* After an erasure: takes its bytes out of the write-ahead log, at once or, while a reader holds
+ * the log, with the next tick. */
+void app_scrub(struct app *app);
+/* --- housekeeping.c --- */
+/* Once a second: follows what other processes have changed (keys, collections), erases what is over
+ * its time to live, and finishes scrubbing. Logs what goes wrong. */
 void app_tick(struct app *app);
 size_t app_valid_keys(struct app *app);
 

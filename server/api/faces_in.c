@@ -252,14 +252,6 @@ static enum err parse_number(double *out, const char *name, const char *text, st
     return ERR_OK;
 }
 
-static enum err parse_bool(bool *out, const char *name, const char *text, struct err_info *err)
-{
-    *out = strcmp(text, "true") == 0;
-    return *out || strcmp(text, "false") == 0
-               ? ERR_OK
-               : err_set(err, ERR_INVALID, "%s is \"%.40s\"; it takes true or false", name, text);
-}
-
 static enum err parse_include(struct analyse_options *o, const char *text, struct err_info *err)
 {
     const struct {

@@ -1,24 +1,10 @@
 #include "server/api/gallery_json.h"
 
 #include "engine/base/hex.h"
+#include "server/api/time_json.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-json_t *time_json(int64_t ms)
-{
-    char day[32], text[48];
-    struct tm tm;
-    time_t t = (time_t)(ms / 1000);
-
-    if (!ms) return json_null();
-    gmtime_r(&t, &tm);
-    strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text, sizeof text, "%s.%03dZ", day, (int)(ms % 1000));
-    return json_string(text);
-}
 
 json_t *similarity_json(double v)
 {

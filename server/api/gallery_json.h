@@ -23,8 +23,6 @@ json_t *example_json(const struct store_example *e);
 /* {"erased":{"collections","identities","examples","thumbnails","photos","undo_records","answers",
  * "reports","uploads"}} */
 json_t *receipt_json(const struct store_receipt *r);
-/* RFC 3339, UTC, to the millisecond; 0 is null. */
-json_t *time_json(int64_t ms);
 /* A similarity or a rate in an answer: 7 digits after the point are what a float's cosine has. */
 json_t *similarity_json(double v);
 

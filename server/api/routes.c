@@ -6,9 +6,16 @@ enum {
     FORM_SLACK_BYTES = 1024 * 1024, /* a form's boundaries and small fields */
     ONE_IMAGE_BYTES = IMAGE_MAX_BYTES + FORM_SLACK_BYTES,
     TWO_IMAGES_BYTES = 2 * ONE_IMAGE_BYTES,
+    SEVERAL_IMAGES_BYTES = 4 * ONE_IMAGE_BYTES, /* up to FACES_IN_IMAGES_MAX smaller ones */
     PICTURES = ROUTE_MULTIPART | ROUTE_JSON | ROUTE_READ | ROUTE_STATELESS,
+    ASK = ROUTE_MULTIPART | ROUTE_JSON | ROUTE_READ,
+    ENROL = ROUTE_MULTIPART | ROUTE_JSON | ROUTE_WRITE,
+    CHANGE = ROUTE_JSON | ROUTE_WRITE,
     OPEN = ROUTE_INLINE | ROUTE_OPEN,
 };
+#define COLLECTION "/v1/collections/{c}"
+#define IDENTITY   COLLECTION "/identities/{i}"
+#define EXAMPLE    COLLECTION "/examples/{e}"
 
 const struct route api_routes[] = {
     {"POST", "/v1/verify", PICTURES, TWO_IMAGES_BYTES, api_verify},
@@ -16,6 +23,31 @@ const struct route api_routes[] = {
     {"POST", "/v1/embed", PICTURES, ONE_IMAGE_BYTES, api_embed},
     {"POST", "/v1/classify", PICTURES, ONE_IMAGE_BYTES, api_classify},
     {"GET", "/v1/models", ROUTE_INLINE | ROUTE_READ | ROUTE_STATELESS, 0, api_models},
+    {"POST", "/v1/collections", CHANGE, 0, api_collections_create},
+    {"GET", "/v1/collections", ROUTE_READ, 0, api_collections_list},
+    {"GET", COLLECTION, ROUTE_READ, 0, api_collections_get},
+    {"PATCH", COLLECTION, CHANGE, 0, api_collections_change},
+    {"DELETE", COLLECTION, ROUTE_WRITE, 0, api_collections_erase},
+    {"POST", COLLECTION "/undo", ROUTE_WRITE, 0, api_collections_undo},
+    {"POST", COLLECTION "/identify", ASK, SEVERAL_IMAGES_BYTES, api_identify},
+    {"POST", COLLECTION "/verify", ASK, ONE_IMAGE_BYTES, api_claim},
+    {"POST", COLLECTION "/identities", CHANGE, 0, api_identities_create},
+    {"GET", COLLECTION "/identities", ROUTE_READ, 0, api_identities_list},
+    {"GET", IDENTITY, ROUTE_READ, 0, api_identities_get},
+    {"PATCH", IDENTITY, CHANGE, 0, api_identities_change},
+    {"DELETE", IDENTITY, ROUTE_WRITE, 0, api_identities_erase},
+    {"POST", IDENTITY "/merge", CHANGE, 0, api_identities_merge},
+    {"POST", IDENTITY "/examples", ENROL, SEVERAL_IMAGES_BYTES, api_enrol},
+    {"GET", IDENTITY "/examples", ROUTE_READ, 0, api_examples_list},
+    {"GET", IDENTITY "/examples/{e}", ROUTE_READ, 0, api_examples_get},
+    {"DELETE", IDENTITY "/examples/{e}", ROUTE_WRITE, 0, api_examples_erase},
+    {"POST", COLLECTION "/examples", ENROL, SEVERAL_IMAGES_BYTES, api_enrol_unassigned},
+    {"GET", COLLECTION "/examples", ROUTE_READ, 0, api_examples_list},
+    {"GET", EXAMPLE, ROUTE_READ, 0, api_examples_get},
+    {"DELETE", EXAMPLE, ROUTE_WRITE, 0, api_examples_erase},
+    {"POST", EXAMPLE "/move", CHANGE, 0, api_examples_move},
+    {"GET", EXAMPLE "/thumbnail", ROUTE_READ, 0, api_examples_thumbnail},
+    {"GET", EXAMPLE "/photo", ROUTE_READ, 0, api_examples_photo},
     {"POST", "/v1/keys", ROUTE_JSON, 0, api_key_create},
     {"GET", "/v1/keys", 0, 0, api_key_list},
     {"DELETE", "/v1/keys/{key}", 0, 0, api_key_revoke},

@@ -98,7 +98,8 @@ static enum err answer_again(void *self, const struct store_answer *kept, struct
 static enum err look_up(struct store_tx *tx, void *self, struct err_info *err)
 {
     struct job *j = self;
-    enum err rc = store_answer_get(tx, j->rq->principal, j->rq->idempotency_key, answer_again, j, err);
+    enum err rc =
+        store_answer_get(tx, j->rq->principal, j->rq->idempotency_key, answer_again, j, err);
     return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
@@ -193,7 +194,7 @@ static void follow(struct app *app, const char *action)
 {
     /* a key's collection may have another name, or be gone */
     if (!strncmp(action, "key.", 4) || !strncmp(action, "collection.", 11)) app_keys_follow(app);
-    /* search indexes: gallery_follow */
+    app_gallery_follow(app);
 }
 
 enum err write_run(struct app *app, struct request *rq, struct reply *rp, const struct write *w,

@@ -8,7 +8,6 @@
 
 struct gallery {
     struct store *store;
-    const struct cores *cores;
     pthread_mutex_t following; /* one follower at a time */
     uint64_t version;          /* of the store, as far as it has been followed */
     bool followed;
@@ -127,9 +126,8 @@ static enum err index_of(struct gallery_index **out, struct follow *f,
                          struct err_info *err)
 {
     if (was && index_fits(&was->is, is)) {
-        enum err rc = was->index->seq == is->seq
-                          ? ERR_OK
-                          : gallery__index_follow(was->index, f->tx, is, f->g->cores, err);
+        enum err rc =
+            was->index->seq == is->seq ? ERR_OK : gallery__index_follow(was->index, f->tx, is, err);
         if (rc && rc != ERR_CONFLICT) return rc;
         if (!rc) {
             atomic_fetch_add(&was->index->holders, 1);
@@ -137,7 +135,7 @@ static enum err index_of(struct gallery_index **out, struct follow *f,
             return ERR_OK;
         }
     }
-    return gallery__index_load(out, f->tx, is, f->g->cores, err);
+    return gallery__index_load(out, f->tx, is, err);
 }
 
 static enum err take_collection(void *self, const struct store_collection *is, struct err_info *err)
@@ -243,13 +241,11 @@ void gallery_info(struct gallery *g, struct gallery_info *out)
     pthread_rwlock_unlock(&g->lock);
 }
 
-enum err gallery_open(struct gallery **out, struct store *s, const struct cores *cores,
-                      struct err_info *err)
+enum err gallery_open(struct gallery **out, struct store *s, struct err_info *err)
 {
     struct gallery *g = calloc(1, sizeof *g);
     if (!g) return err_set(err, ERR_NOMEM, "no memory for the gallery");
     g->store = s;
-    g->cores = cores;
     pthread_mutex_init(&g->following, NULL);
     pthread_rwlock_init(&g->lock, NULL);
     enum err rc = gallery_follow(g, err);

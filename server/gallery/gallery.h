@@ -30,10 +30,8 @@ struct gallery_collection {
     struct gallery_index *index;
 };
 
-/* Reads every collection. cores: for the indexes of large ones; NULL: this thread. ERR_NOMEM, and
- * the errors of store_read. */
-NODISCARD enum err gallery_open(struct gallery **out, struct store *s, const struct cores *cores,
-                                struct err_info *err);
+/* Reads every collection. ERR_NOMEM, and the errors of store_read. */
+NODISCARD enum err gallery_open(struct gallery **out, struct store *s, struct err_info *err);
 /* Nobody may hold a collection. */
 void gallery_close(struct gallery *g);
 

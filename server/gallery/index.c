@@ -19,7 +19,6 @@ void gallery__index_release(struct gallery_index *x)
  * call. */
 struct pending {
     struct match_index *rows;
-    const struct cores *cores;
     struct match_change *change;
     float *vectors; /* [most][dim] */
     size_t n, most;
@@ -27,11 +26,11 @@ struct pending {
 };
 
 static enum err pending_init(struct pending *p, struct match_index *rows, int dim, size_t most,
-                             const struct cores *cores, struct err_info *err)
+                             struct err_info *err)
 {
     size_t fit = PENDING_MAX_BYTES / ((size_t)dim * sizeof(float));
     most = most < fit ? most : fit;
-    *p = (struct pending){.rows = rows, .cores = cores, .dim = dim, .most = most};
+    *p = (struct pending){.rows = rows, .dim = dim, .most = most};
     p->change = calloc(most, sizeof *p->change);
     p->vectors = calloc(most * (size_t)dim, sizeof *p->vectors);
     if (p->change && p->vectors) return ERR_OK;
@@ -42,7 +41,7 @@ static enum err pending_init(struct pending *p, struct match_index *rows, int di
 
 static enum err pending_apply(struct pending *p, struct err_info *err)
 {
-    enum err rc = p->n ? match_index_apply(p->rows, p->change, p->n, p->cores, err) : ERR_OK;
+    enum err rc = p->n ? match_index_apply(p->rows, p->change, p->n, err) : ERR_OK;
     p->n = 0;
     return rc;
 }
@@ -86,8 +85,7 @@ static enum err take_change(void *self, int64_t seq, enum store_change op, int64
 }
 
 enum err gallery__index_load(struct gallery_index **out, struct store_tx *tx,
-                             const struct store_collection *is, const struct cores *cores,
-                             struct err_info *err)
+                             const struct store_collection *is, struct err_info *err)
 {
     struct pending p = {0};
     struct gallery_index *x = calloc(1, sizeof *x);
@@ -95,7 +93,7 @@ enum err gallery__index_load(struct gallery_index **out, struct store_tx *tx,
     atomic_init(&x->holders, 1);
     x->seq = is->seq;
     enum err rc = match_index_new(&x->rows, is->dim, strcmp(is->rule, "centroid") == 0, err);
-    if (!rc) rc = pending_init(&p, x->rows, is->dim, LOAD_AT_ONCE, cores, err);
+    if (!rc) rc = pending_init(&p, x->rows, is->dim, LOAD_AT_ONCE, err);
     if (!rc) rc = store_vectors(tx, is->row, is->dim, take_vector, &p, err);
     if (!rc) rc = pending_apply(&p, err);
     pending_release(&p);
@@ -108,11 +106,10 @@ enum err gallery__index_load(struct gallery_index **out, struct store_tx *tx,
 }
 
 enum err gallery__index_follow(struct gallery_index *x, struct store_tx *tx,
-                               const struct store_collection *is, const struct cores *cores,
-                               struct err_info *err)
+                               const struct store_collection *is, struct err_info *err)
 {
     struct pending p;
-    enum err rc = pending_init(&p, x->rows, is->dim, FOLLOW_AT_ONCE, cores, err);
+    enum err rc = pending_init(&p, x->rows, is->dim, FOLLOW_AT_ONCE, err);
     if (rc) return rc;
     rc = store_changes(tx, is->row, x->seq, is->dim, take_change, &p, err);
     if (!rc) rc = pending_apply(&p, err);

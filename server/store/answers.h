@@ -8,10 +8,10 @@
 enum { ANSWER_KEY_MAX = 200, ANSWER_REQUEST_BYTES = 32, ANSWER_HOURS = 24 };
 
 struct store_answer {
-    const char *who; /* as in audit.h */
-    const char *key; /* the client's, 1..ANSWER_KEY_MAX characters */
+    const char *who;                       /* as in audit.h */
+    const char *key;                       /* the client's, 1..ANSWER_KEY_MAX characters */
     uint8_t request[ANSWER_REQUEST_BYTES]; /* SHA-256 of what was asked */
-    const char *collection; /* id of the one it is about; "": none. Not read back */
+    const char *collection;                /* id of the one it is about; "": none. Not read back */
     int status;
     const void *body; /* JSON; NULL: none, or erased */
     size_t body_len;

@@ -63,7 +63,8 @@ static enum err copy_job(struct store_tx *tx, void *self, struct err_info *err)
 
 enum err store_backup(struct store *s, const char *path, struct err_info *err)
 {
-    struct to_path to = {.path = path, .fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+    struct to_path to = {.path = path,
+                         .fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
 
     if (to.fd < 0) return os_fail(err, "make", path);
     enum err rc = store_read(s, copy_job, &to, err);
