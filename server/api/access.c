@@ -46,7 +46,9 @@ static const char *key_of(const struct request *rq)
 
 static enum key_right right_of(const struct route *route)
 {
-    return route->flags & ROUTE_READ ? KEY_READ : route->flags & ROUTE_WRITE ? KEY_WRITE : KEY_ADMIN;
+    return route->flags & ROUTE_READ    ? KEY_READ
+           : route->flags & ROUTE_WRITE ? KEY_WRITE
+                                        : KEY_ADMIN;
 }
 
 /* Is the piece of a path this collection? A name that looks like an id is none: it would open the

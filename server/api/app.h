@@ -20,8 +20,8 @@ struct app {
     bool require_key;  /* a key is wanted even there */
     atomic_bool ready; /* a real inference has succeeded */
     struct keyring keyring;
-    pthread_mutex_t reload; /* of app_keys_reload and keys_version */
-    uint64_t keys_version;  /* the store's when the keyring was read */
+    pthread_mutex_t reload;                 /* of app_keys_reload and keys_version */
+    uint64_t keys_version;                  /* the store's when the keyring was read */
     uint8_t cursor_key[STORE_SECRET_BYTES]; /* cursor.h */
 };
 

@@ -55,6 +55,6 @@ enum err api_audit(struct app *app, struct request *rq, struct reply *rp, struct
     }
     if (p.more) cursor_make(&next, app, rq, p.last);
     return reply_json(
-        rp, 200,
-        json_pack("{s:o, s:s?}", "items", p.items, "next_cursor", p.more ? next.s : NULL), err);
+        rp, 200, json_pack("{s:o, s:s?}", "items", p.items, "next_cursor", p.more ? next.s : NULL),
+        err);
 }

@@ -98,7 +98,8 @@ static enum err answer_again(void *self, const struct store_answer *kept, struct
 static enum err look_up(struct store_tx *tx, void *self, struct err_info *err)
 {
     struct job *j = self;
-    enum err rc = store_answer_get(tx, j->rq->principal, j->rq->idempotency_key, answer_again, j, err);
+    enum err rc =
+        store_answer_get(tx, j->rq->principal, j->rq->idempotency_key, answer_again, j, err);
     return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 

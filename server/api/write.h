@@ -11,8 +11,8 @@
 #include <jansson.h>
 
 struct write_answer {
-    int status;          /* 200, 201, 204 */
-    json_t *body;        /* new reference; NULL with 204 */
+    int status;   /* 200, 201, 204 */
+    json_t *body; /* new reference; NULL with 204 */
     json_t *kept; /* new reference: kept under Idempotency-Key instead of body, where that holds a
                      secret; NULL: body is kept */
     char collection[27]; /* ULID of the collection, for the audit log; "": none */

@@ -1,4 +1,5 @@
-/* visavis audit verify|list: the log of what was changed, by whom. Works beside a running server. */
+/* visavis audit verify|list: the log of what was changed, by whom. Works beside a running server.
+ */
 #include "server/cli/cli.h"
 
 #include <getopt.h>
@@ -72,11 +73,10 @@ static int print_verified(const struct verified *v)
                       : lost             ? "the head that was noted is not in the log"
                                          : NULL;
 
-    cli_print(json_pack("{s:b, s:I, s:o, s:o, s:s?}", "ok", !why, "entries",
-                        (json_int_t)v->chain.entries, "head",
-                        hex_json(v->chain.head, AUDIT_HASH_BYTES), "broken_at",
-                        v->chain.broken_at ? json_integer(v->chain.broken_at) : json_null(), "why",
-                        why));
+    cli_print(
+        json_pack("{s:b, s:I, s:o, s:o, s:s?}", "ok", !why, "entries", (json_int_t)v->chain.entries,
+                  "head", hex_json(v->chain.head, AUDIT_HASH_BYTES), "broken_at",
+                  v->chain.broken_at ? json_integer(v->chain.broken_at) : json_null(), "why", why));
     return why ? CLI_NO_MATCH : CLI_OK;
 }
 

@@ -94,7 +94,7 @@ static const struct {
     int n_args;
     action *run; /* NULL: restore, which opens no store */
 } actions[] = {
-    {"backup", 1, backup}, {"restore", 1, NULL}, {"check", 0, check},
+    {"backup", 1, backup}, {"restore", 1, NULL},  {"check", 0, check},
     {"export", 2, export}, {"import", 1, import},
 };
 

@@ -14,7 +14,8 @@
 enum { PATH_BYTES = 4096, PAGE = 1000, PICTURE_MAX_BYTES = 64 << 20 };
 static const size_t DUMP = JSON_COMPACT | JSON_REAL_PRECISION(17); /* brings every double back */
 
-struct export {
+struct export
+{
     const char *name; /* of the collection, as it was asked for */
     char part[PATH_BYTES - 64];
     bool pictures;
@@ -78,17 +79,17 @@ static enum err collection_line(void *self, const struct store_collection *c, st
     x->dim = c->dim;
     FILE *f = create(x, "collection.json", err);
     if (!f) return err->code;
-    enum err rc = line(
-        f,
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:f, s:b, s:b, s:i, s:o, s:o, s:I, "
-                  "s:I}",
-                  "format", EXPORT_FORMAT, "id", c->id, "name", c->name, "model", c->model,
-                  "recipe", c->recipe, "dim", c->dim, "rule", c->rule, "rule_top", c->rule_top,
-                  "min_quality", c->min_quality, "thumbnails", c->thumbnails, "photos", c->photos,
-                  "ttl_days", c->ttl_days, "calibration", value(c->calibration), "metadata",
-                  value(c->metadata), "created_ms", (json_int_t)c->created_ms, "updated_ms",
-                  (json_int_t)c->updated_ms),
-        err);
+    enum err rc =
+        line(f,
+             json_pack(
+                 "{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:f, s:b, s:b, s:i, s:o, s:o, s:I, "
+                 "s:I}",
+                 "format", EXPORT_FORMAT, "id", c->id, "name", c->name, "model", c->model, "recipe",
+                 c->recipe, "dim", c->dim, "rule", c->rule, "rule_top", c->rule_top, "min_quality",
+                 c->min_quality, "thumbnails", c->thumbnails, "photos", c->photos, "ttl_days",
+                 c->ttl_days, "calibration", value(c->calibration), "metadata", value(c->metadata),
+                 "created_ms", (json_int_t)c->created_ms, "updated_ms", (json_int_t)c->updated_ms),
+             err);
     enum err late = finish(f, "collection.json", rc ? NULL : err);
     return rc ? rc : late;
 }
@@ -149,13 +150,13 @@ static enum err example_line(void *self, const struct store_example *e, struct e
     x->after = e->row;
     x->on_page++;
     x->examples++;
-    enum err rc = line(x->lines,
-                       json_pack("{s:s, s:s?, s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:I}", "id", e->id,
-                                 "identity", e->identity_id, "precision", e->precision, "box", box,
-                                 "points", points, "quality", quality, "source", source,
-                                 "thumbnail", thumbnail, "photo", photo, "created_ms",
-                                 (json_int_t)e->created_ms),
-                       err);
+    enum err rc =
+        line(x->lines,
+             json_pack("{s:s, s:s?, s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:I}", "id", e->id,
+                       "identity", e->identity_id, "precision", e->precision, "box", box, "points",
+                       points, "quality", quality, "source", source, "thumbnail", thumbnail,
+                       "photo", photo, "created_ms", (json_int_t)e->created_ms),
+             err);
     if (!rc && fwrite(e->embedding, sizeof(float), (size_t)x->dim, x->vectors) != (size_t)x->dim)
         rc = fail(err, "write", "embeddings.npy");
     if (!rc && thumbnail) rc = picture(x, e, STORE_THUMBNAIL, err);
@@ -238,7 +239,7 @@ enum err db_export(json_t **summary, struct store *s, const char *collection, co
     if (!rc && rename(x.part, dir)) rc = fail(err, "name", dir);
     if (rc) return rc;
     *summary = json_pack("{s:s, s:s, s:I, s:I, s:I}", "collection", collection, "dir", dir,
-                         "identities", (json_int_t)x.identities, "examples",
-                         (json_int_t)x.examples, "pictures", (json_int_t)x.n_pictures);
+                         "identities", (json_int_t)x.identities, "examples", (json_int_t)x.examples,
+                         "pictures", (json_int_t)x.n_pictures);
     return ERR_OK;
 }

@@ -47,8 +47,9 @@ static enum err unpack_failed(const json_error_t *why, struct err_info *err)
 /* A value as JSON text; malloc'd, NULL of null. */
 static char *text_of(const json_t *v)
 {
-    return json_is_null(v) ? NULL
-                           : json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+    return json_is_null(v)
+               ? NULL
+               : json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
 }
 
 static enum err put_back(struct import *in, enum store_table table, int64_t row,
@@ -78,10 +79,10 @@ static enum err add_collection(struct line *l, struct err_info *err)
                        "{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:F, s:b, s:b, s:i, s:o, s:o, "
                        "s:I, s:I}",
                        "format", &format, "id", &was.id, "name", &c.name, "model", &c.model,
-                       "recipe", &c.recipe, "dim", &c.dim, "rule", &c.rule, "rule_top",
-                       &c.rule_top, "min_quality", &c.min_quality, "thumbnails", &thumbnails,
-                       "photos", &photos, "ttl_days", &c.ttl_days, "calibration", &calibration,
-                       "metadata", &metadata, "created_ms", &created, "updated_ms", &updated))
+                       "recipe", &c.recipe, "dim", &c.dim, "rule", &c.rule, "rule_top", &c.rule_top,
+                       "min_quality", &c.min_quality, "thumbnails", &thumbnails, "photos", &photos,
+                       "ttl_days", &c.ttl_days, "calibration", &calibration, "metadata", &metadata,
+                       "created_ms", &created, "updated_ms", &updated))
         return unpack_failed(&why, err);
     if (strcmp(format, EXPORT_FORMAT) != 0)
         return err_set(err, ERR_INVALID, "the format is \"%.60s\", this reads %s", format,
@@ -100,7 +101,8 @@ static enum err add_collection(struct line *l, struct err_info *err)
     was.updated_ms = updated;
     if (!rc) rc = put_back(in, STORE_COLLECTIONS, in->collection, &was, err);
     if (!rc && in->new_ids == new_ids)
-        memcpy(in->collection_id.s, was.id, sizeof in->collection_id.s); /* valid: its length fits */
+        memcpy(in->collection_id.s, was.id,
+               sizeof in->collection_id.s); /* valid: its length fits */
     free(calibration_text);
     free(metadata_text);
     return rc;
@@ -133,7 +135,8 @@ static enum err add_identity(struct line *l, struct err_info *err)
     enum err rc = store_identity_add(&row, &made, in->tx, &i, err);
     free(metadata_text);
     if (rc) return rc;
-    if (json_object_get(in->rows, id)) return err_set(err, ERR_INVALID, "the id %.40s comes twice", id);
+    if (json_object_get(in->rows, id))
+        return err_set(err, ERR_INVALID, "the id %.40s comes twice", id);
     in->identities++;
     /* with what is to be put back once the examples, which raise the version, are there */
     json_t *was = json_pack("{s:I, s:I, s:I, s:I}", "row", (json_int_t)row, "version", version,
@@ -347,10 +350,10 @@ enum err db_import(json_t **summary, struct store *s, const char *dir, const cha
         rc = npy_open(&in.vectors, path, err);
     if (!rc) rc = store_write(s, import_all, &in, err);
     if (!rc)
-        *summary = json_pack("{s:s, s:I, s:I, s:I, s:I}", "id", in.collection_id.s, "identities",
-                             (json_int_t)in.identities, "examples", (json_int_t)in.examples,
-                             "pictures", (json_int_t)in.pictures, "new_ids",
-                             (json_int_t)in.new_ids);
+        *summary =
+            json_pack("{s:s, s:I, s:I, s:I, s:I}", "id", in.collection_id.s, "identities",
+                      (json_int_t)in.identities, "examples", (json_int_t)in.examples, "pictures",
+                      (json_int_t)in.pictures, "new_ids", (json_int_t)in.new_ids);
     npy_close(&in.vectors);
     json_decref(in.rows);
     return rc;

@@ -64,8 +64,10 @@ static enum err read_map(struct npy *f, const char *path, struct err_info *err)
         return err_set(err, ERR_INVALID, "%s says [%zu][%zu] floats and has %zu bytes of them",
                        path, f->n, f->dim, there);
     if ((PREFIX_BYTES + len) % sizeof(float))
-        return err_set(err, ERR_INVALID, "%s has floats where they cannot be read: a header of %zu "
-                       "bytes", path, len);
+        return err_set(err, ERR_INVALID,
+                       "%s has floats where they cannot be read: a header of %zu "
+                       "bytes",
+                       path, len);
     f->rows = f->n ? (const float *)(const void *)(p + PREFIX_BYTES + len) : NULL;
     return ERR_OK;
 }

@@ -5,7 +5,9 @@
 #include <string.h>
 
 static const int64_t HOUR_MS = INT64_C(3600) * 1000;
-enum { DROP_WITH_EACH = 4 }; /* a new answer takes some old ones with it, so that they cannot pile up */
+enum {
+    DROP_WITH_EACH = 4
+}; /* a new answer takes some old ones with it, so that they cannot pile up */
 
 static int64_t oldest_kept(const struct store_tx *tx)
 {
@@ -31,11 +33,10 @@ enum err store_answer_get(struct store_tx *tx, const char *who, const char *key,
     struct store_answer a = {.who = who, .key = key};
     sqlite3_stmt *st;
     bool row;
-    enum err rc =
-        store__query(&st, tx,
-                     "SELECT request, status, body, etag, erased FROM answers "
-                     "WHERE who = ?1 AND key = ?2 AND created_ms > ?3",
-                     ARGS(TEXT(who), TEXT(key), INT(oldest_kept(tx))), err);
+    enum err rc = store__query(&st, tx,
+                               "SELECT request, status, body, etag, erased FROM answers "
+                               "WHERE who = ?1 AND key = ?2 AND created_ms > ?3",
+                               ARGS(TEXT(who), TEXT(key), INT(oldest_kept(tx))), err);
 
     if (rc) return rc;
     rc = store__step(&row, st, err);
@@ -72,36 +73,13 @@ enum err store_answer_add(struct store_tx *tx, const struct store_answer *a, str
                          "INSERT INTO answers (who, key, request, collection, status, body, etag, "
                          "created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING row",
                          ARGS(TEXT(a->who), TEXT(a->key), BLOB(a->request, ANSWER_REQUEST_BYTES),
-                              TEXT(a->collection), INT(a->status), BLOB(a->body, a->body_len), TEXT(a->etag),
-                              INT(store_now_ms(tx))),
+                              TEXT(a->collection), INT(a->status), BLOB(a->body, a->body_len),
+                              TEXT(a->etag), INT(store_now_ms(tx))),
                          err);
     const char *p = a->body, *end = p ? p + a->body_len : p;
     while (!rc && p && (p = next_id(&id, p, end)))
         rc = store__run(NULL, tx, "INSERT OR IGNORE INTO answer_ids (id, answer) VALUES (?1, ?2)",
                         ARGS(TEXT(id.s), INT(row)), err);
-    return rc;
-}
-
-enum err store_answers_erase(int64_t *n, struct store_tx *tx, const char *id, struct err_info *err)
-{
-    int64_t erased = 0;
-    enum err rc = store__run(&erased, tx,
-                             "UPDATE answers SET body = NULL, etag = '', erased = 1 WHERE row IN "
-                             "(SELECT answer FROM answer_ids WHERE id = ?1) AND NOT erased",
-                             ARGS(TEXT(id)), err);
-    if (!rc) *n += erased;
-    return rc;
-}
-
-enum err store_answers_erase_collection(int64_t *n, struct store_tx *tx, const char *id,
-                                        struct err_info *err)
-{
-    int64_t erased = 0;
-    enum err rc = store__run(&erased, tx,
-                             "UPDATE answers SET body = NULL, etag = '', erased = 1 "
-                             "WHERE collection = ?1 AND NOT erased",
-                             ARGS(TEXT(id)), err);
-    if (!rc) *n += erased;
     return rc;
 }
 

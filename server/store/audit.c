@@ -49,8 +49,8 @@ static enum err last(int64_t *seq, uint8_t hash[AUDIT_HASH_BYTES], struct store_
 {
     sqlite3_stmt *st;
     bool row;
-    enum err rc = store__query(&st, tx, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
-                               NULL, err);
+    enum err rc =
+        store__query(&st, tx, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", NULL, err);
 
     *seq = 0;
     memset(hash, 0, AUDIT_HASH_BYTES);
@@ -160,9 +160,10 @@ enum err store_audit_verify(struct store_audit_chain *out, struct store_tx *tx,
 
     memset(out, 0, sizeof *out);
     if ((rc = store_audit_list(tx, 0, false, -1, fits, out, err))) return rc;
-    /* SQLite remembers the highest number that was ever given: entries cut off the end are missed. */
-    rc = store__ints(&written, 1, &found, tx, "SELECT seq FROM sqlite_sequence WHERE name = 'audit'",
-                     NULL, err);
+    /* SQLite remembers the highest number that was ever given: entries cut off the end are missed.
+     */
+    rc = store__ints(&written, 1, &found, tx,
+                     "SELECT seq FROM sqlite_sequence WHERE name = 'audit'", NULL, err);
     if (rc || out->broken_at || written <= out->entries) return rc;
     out->broken_at = out->entries + 1;
     snprintf(out->why, sizeof out->why, "%lld entries were written, those after %lld are missing",

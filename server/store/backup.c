@@ -63,7 +63,8 @@ static enum err copy_job(struct store_tx *tx, void *self, struct err_info *err)
 
 enum err store_backup(struct store *s, const char *path, struct err_info *err)
 {
-    struct to_path to = {.path = path, .fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+    struct to_path to = {.path = path,
+                         .fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
 
     if (to.fd < 0) return os_fail(err, "make", path);
     enum err rc = store_read(s, copy_job, &to, err);
@@ -154,11 +155,11 @@ enum err store_restore(const char *dir, const char *path, struct err_info *err)
     enum err rc;
 
     if (access(path, R_OK)) return os_fail(err, "read", path);
-    if ((rc = store__make_dir(dir, err)) || (rc = check_empty(dir, err))) return rc;
     if (sqlite3_open_v2(path, &source, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL))
         rc = store__fail(source, "open the backup", err);
-    if (!rc) rc = check_source(source, path, err);
-    if (!rc) rc = put(source, dir, err);
+    else if (!(rc = check_source(source, path, err)) && !(rc = store__make_dir(dir, err)) &&
+             !(rc = check_empty(dir, err)))
+        rc = put(source, dir, err);
     sqlite3_close(source);
     return rc;
 }

@@ -62,13 +62,14 @@ static enum err references(struct check *c, struct err_info *err)
  * the collection's number. */
 static enum err changes(struct check *c, struct err_info *err)
 {
-    return each_row(c, "changes",
-                    "SELECT c.id, 'the collection is at change ' || c.seq || ', ' || n || ' changes "
-                    "from ' || least || ' to ' || most || ' are kept' FROM collections c JOIN "
-                    "(SELECT collection, count(*) AS n, min(seq) AS least, max(seq) AS most "
-                    "FROM changes GROUP BY collection) h ON h.collection = c.row "
-                    "WHERE most <> c.seq OR n <> most - least + 1",
-                    err);
+    return each_row(
+        c, "changes",
+        "SELECT c.id, 'the collection is at change ' || c.seq || ', ' || n || ' changes "
+        "from ' || least || ' to ' || most || ' are kept' FROM collections c JOIN "
+        "(SELECT collection, count(*) AS n, min(seq) AS least, max(seq) AS most "
+        "FROM changes GROUP BY collection) h ON h.collection = c.row "
+        "WHERE most <> c.seq OR n <> most - least + 1",
+        err);
 }
 
 static double length_of(const void *floats, size_t n)

@@ -22,7 +22,7 @@ struct store_key {
     /* The id of the one collection that it is for, and that collection's name now; both "": every
      * one. Only the name "": the collection is gone, and the key is good for nothing. */
     char collection[ULID_CHARS + 1], collection_name[4 * STORE_NAME_MAX + 1];
-    int rate;                                  /* requests a minute; 0: as many as it likes */
+    int rate;                                   /* requests a minute; 0: as many as it likes */
     int64_t created_ms, expires_ms, revoked_ms; /* since 1970; expires, revoked 0: never */
 };
 

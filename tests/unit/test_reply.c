@@ -117,7 +117,8 @@ static void details_with_structure(void **state)
     const char *image = "", *id = "";
     assert_int_equal(json_unpack(root, "{s:{s:o}}", "error", "details", &details), 0);
     assert_int_equal(json_object_size(details), 2);
-    assert_int_equal(json_unpack(details, "{s:s, s:[o]}", "image", &image, "looks_like", &first), 0);
+    assert_int_equal(json_unpack(details, "{s:s, s:[o]}", "image", &image, "looks_like", &first),
+                     0);
     assert_int_equal(json_unpack(first, "{s:s}", "id", &id), 0);
     assert_string_equal(image, "image1");
     assert_string_equal(id, "A");
