@@ -83,29 +83,6 @@ enum err store_answer_add(struct store_tx *tx, const struct store_answer *a, str
     return rc;
 }
 
-enum err store_answers_erase(int64_t *n, struct store_tx *tx, const char *id, struct err_info *err)
-{
-    int64_t erased = 0;
-    enum err rc = store__run(&erased, tx,
-                             "UPDATE answers SET body = NULL, etag = '', erased = 1 WHERE row IN "
-                             "(SELECT answer FROM answer_ids WHERE id = ?1) AND NOT erased",
-                             ARGS(TEXT(id)), err);
-    if (!rc) *n += erased;
-    return rc;
-}
-
-enum err store_answers_erase_collection(int64_t *n, struct store_tx *tx, const char *id,
-                                        struct err_info *err)
-{
-    int64_t erased = 0;
-    enum err rc = store__run(&erased, tx,
-                             "UPDATE answers SET body = NULL, etag = '', erased = 1 "
-                             "WHERE collection = ?1 AND NOT erased",
-                             ARGS(TEXT(id)), err);
-    if (!rc) *n += erased;
-    return rc;
-}
-
 enum err store_answers_expire(int64_t *dropped, struct store_tx *tx, int most, struct err_info *err)
 {
     return store__run(dropped, tx,

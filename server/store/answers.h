@@ -7,6 +7,9 @@
 
 enum { ANSWER_KEY_MAX = 200, ANSWER_REQUEST_BYTES = 32, ANSWER_HOURS = 24 };
 
+/* Erasing somebody (undo.h) forgets the bodies of the answers that have the id of what is erased,
+ * as a whole JSON string, in them. Their keys stay used, so that a request that comes again does
+ * not undo the erasure. */
 struct store_answer {
     const char *who;                       /* as in audit.h */
     const char *key;                       /* the client's, 1..ANSWER_KEY_MAX characters */
@@ -26,14 +29,6 @@ NODISCARD enum err store_answer_get(struct store_tx *tx, const char *who, const 
 /* Keeps a new one; store_answer_get has said that there is none. Drops some that are too old. */
 NODISCARD enum err store_answer_add(struct store_tx *tx, const struct store_answer *a,
                                     struct err_info *err);
-/* Forgets the body of every answer that has this id (as a whole JSON string) in it: a part of
- * erasing. The keys stay used, so that a request that comes again does not undo the erasure. *n
- * grows by how many. */
-NODISCARD enum err store_answers_erase(int64_t *n, struct store_tx *tx, const char *id,
-                                       struct err_info *err);
-/* The same of every answer about this collection. */
-NODISCARD enum err store_answers_erase_collection(int64_t *n, struct store_tx *tx, const char *id,
-                                                  struct err_info *err);
 /* Drops at most `most` that are too old; *dropped: how many. */
 NODISCARD enum err store_answers_expire(int64_t *dropped, struct store_tx *tx, int most,
                                         struct err_info *err);

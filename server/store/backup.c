@@ -155,11 +155,11 @@ enum err store_restore(const char *dir, const char *path, struct err_info *err)
     enum err rc;
 
     if (access(path, R_OK)) return os_fail(err, "read", path);
-    if ((rc = store__make_dir(dir, err)) || (rc = check_empty(dir, err))) return rc;
     if (sqlite3_open_v2(path, &source, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL))
         rc = store__fail(source, "open the backup", err);
-    if (!rc) rc = check_source(source, path, err);
-    if (!rc) rc = put(source, dir, err);
+    else if (!(rc = check_source(source, path, err)) && !(rc = store__make_dir(dir, err)) &&
+             !(rc = check_empty(dir, err)))
+        rc = put(source, dir, err);
     sqlite3_close(source);
     return rc;
 }

@@ -9,6 +9,12 @@
 
 enum { STORE_PATH_BYTES = 4096, STORE_BUSY_TIMEOUT_MS = 5000 };
 
+/* --- store.c --- */
+/* mkdir -p, mode 0700 for what is new. */
+NODISCARD enum err store__make_dir(const char *dir, struct err_info *err);
+/* The entries of a folder are on the disk. */
+void store__sync_dir(const char *path);
+
 /* --- conn.c: a connection, used by one thread at a time --- */
 struct store__conn {
     sqlite3 *db;
