@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import contract  # noqa: E402
 import group_access  # noqa: E402
+import group_gallery  # noqa: E402
 import group_load  # noqa: E402
 import group_models  # noqa: E402
 import group_requests  # noqa: E402
@@ -81,6 +82,7 @@ GROUPS = {
     "access": group_access.run,
     "load": group_load.run,
     "models": group_models.run,
+    "gallery": group_gallery.run,
 }
 
 
