@@ -102,7 +102,7 @@ def ask_all(t, s):
         got = identify(t, s, [group_photo(n)], top=2)
         out.append(verdicts(got))
         names = [f["candidates"][0]["identity"]["name"] for f in got["images"][0]["faces"] if f["decision"] == "match"]
-        t.check(f"gallery: bbt{n} has people of the cast, each once", len(names) >= 3 and len(names) == len(set(names)), names)
+        t.check(f"gallery: bbt{n} has people of the cast, each once", len(names) >= 2 and len(names) == len(set(names)), names)
     return out
 
 
