@@ -85,11 +85,11 @@ struct match_pairs {
 /* Compares each row of x [n][d] (unit length) with each other, in blocks, in memory that does not
  * grow with the pairs. person [n]: who a row is. group [n] or NULL: rows of one group but two
  * persons are left out (one person under two names). tail_max: how many of the most similar
- * impostor pairs are kept. ERR_INVALID: fewer than 2 rows; ERR_NOMEM. Enters OpenBLAS: for the
- * command line, not for a server. */
+ * impostor pairs are kept. threads: of OpenMP, 0 all it has; a server's worker has 1.
+ * ERR_INVALID: fewer than 2 rows; ERR_NOMEM. */
 NODISCARD enum err match_pairs_new(struct match_pairs **out, const float *x, size_t n, int d,
                                    const uint32_t *person, const uint32_t *group, size_t tail_max,
-                                   struct err_info *err);
+                                   int threads, struct err_info *err);
 void match_pairs_free(struct match_pairs *p);
 /* At each of n_cuts similarities: how many impostor pairs reach it, and how sure that rate is.
  * Pairs that share a person are not independent, so the interval is the dyadic-robust one (Aronow,

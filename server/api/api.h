@@ -22,8 +22,10 @@ route_handler api_identities_create, api_identities_list, api_identities_get, ap
 route_handler api_identities_merge, api_examples_move; /* rearrange.c */
 route_handler api_enrol, api_enrol_unassigned;         /* enrol.c */
 route_handler api_examples_list, api_examples_get, api_examples_erase, api_examples_thumbnail,
-    api_examples_photo;         /* examples.c */
-route_handler api_identify;     /* identify.c */
+    api_examples_photo;     /* examples.c */
+route_handler api_identify; /* identify.c */
+route_handler api_calibration_measure, api_calibration_get,
+    api_calibration_drop;       /* gallery_calibration.c */
 route_handler api_claim;        /* claim.c */
 route_handler api_models;       /* models.c */
 route_handler api_health_live;  /* health.c */

@@ -127,7 +127,7 @@ static enum err one_half(struct half_rate all[HALF_RATES], const struct rows *ow
     double rates[HALF_RATES];
     int n = 0;
     enum err rc =
-        match_pairs_new(&pairs, own->x, own->n, dim, own->person, own->group, TAIL_PAIRS, err);
+        match_pairs_new(&pairs, own->x, own->n, dim, own->person, own->group, TAIL_PAIRS, 0, err);
 
     if (!rc) rc = roc_new_pairs(&roc, pairs, err);
     if (!rc) n = half_cuts(cuts, rates, roc);
@@ -216,7 +216,7 @@ static enum err measure(struct eval_all *a, const struct eval_set *set,
     enum err rc;
 
     if ((rc = rows_take(&r, set, x, -1, 0, err))) return rc;
-    rc = match_pairs_new(&a->pairs, r.x, r.n, set->dim, r.person, r.group, TAIL_PAIRS, err);
+    rc = match_pairs_new(&a->pairs, r.x, r.n, set->dim, r.person, r.group, TAIL_PAIRS, 0, err);
     if (!rc) rc = roc_new_pairs(&a->roc, a->pairs, err);
     if (!rc) {
         a->rows = r.n;

@@ -4,6 +4,7 @@ same answers after a restart."""
 import concurrent.futures
 import json
 import os
+import random
 import shutil
 import tempfile
 
@@ -46,6 +47,7 @@ def run(t):
             erase(t, s, people)
             bad_input(t, s)
             together(t, s)
+            calibrate(t, s)
     finally:
         shutil.rmtree(data)
 
@@ -271,3 +273,35 @@ def together(t, s):
     t.check("gallery: sixteen at once, no error", got == {(201, 200)}, got)
     n = [s.request("GET", f"{C}/cast/identities/{i}").json for i in who]
     t.check("gallery: no update was lost", all(i["examples"] == 16 and i["version"] == 17 for i in n), n)
+
+
+def calibrate(t, s):
+    """A collection of its own: 40 people with three examples each, at known angles."""
+    K = ONE + "/calibration"
+    s.json(C, {"name": "angles", "rule": "centroid"})
+    r = s.request("POST", f"{C}/angles/calibration")
+    t.answer("calibration: of nothing", r, 422, "POST", K, "fmr_unsupported")
+    rng = random.Random(5)
+    for i in range(40):
+        who = s.json(f"{C}/angles/identities", {"name": f"p{i}"}).json["id"]
+        centre = [rng.gauss(0, 1) for _ in range(128)]
+        vectors = [[c + rng.gauss(0, 0.3) for c in centre] for _ in range(3)]
+        r = s.json(f"{C}/angles/identities/{who}/examples", {"embeddings": vectors})
+        if r.status != 201:
+            t.check("calibration: enrol", False, r)
+            return
+    r = s.request("POST", f"{C}/angles/calibration")
+    if t.answer("calibration: measured", r, 200, "POST", K):
+        t.check("calibration: of all pairs", r.json["people"] == 40 and r.json["genuine_pairs"] == 120
+                and r.json["impostor_pairs"] == 7020 and r.json["rates"][0]["tar"] == 1, r)
+    r = s.request("GET", f"{C}/angles/calibration")
+    t.answer("calibration: in use", r, 200, "GET", K)
+    r = s.form(f"{C}/angles/identify", {"image": photo("amy", 1)})
+    if t.answer("calibration: identify", r, 200, "POST", ONE + "/identify"):
+        t.check("calibration: decides", r.json["threshold"]["source"] == "collection:angles" and not r.json["fpir_guaranteed"]
+                and r.json["images"][0]["faces"][0]["decision"] == "unknown", r)
+    t.answer("calibration: dropped", s.request("DELETE", f"{C}/angles/calibration"), 200, "DELETE", K)
+    r = s.request("GET", f"{C}/angles/calibration")
+    t.check("calibration: the model's again", r.json["source"].startswith("lfw"), r)
+    t.answer("gallery: erase a collection", s.request("DELETE", f"{C}/angles"), 200, "DELETE", ONE)
+    t.answer("gallery: it is gone", s.request("GET", f"{C}/angles"), 404, "GET", ONE, "not_found")
