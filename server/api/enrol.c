@@ -187,8 +187,8 @@ static enum err enrol(struct enrol *e, const char *identity, struct app *app, st
     if (json_array_size(problems) && !e->force) {
         rp->details = json_pack("{s:O}", "problems", problems);
         return err_set(err, ERR_CONFLICT,
-                       "%zu things speak against it: see details.problems; force=true enrols "
-                       "nevertheless",
+                       "nothing was enrolled: details.problems says what speaks against it (%zu); "
+                       "force=true enrols nevertheless",
                        json_array_size(problems));
     }
     return write_run(app, rq, rp, &w, err);
