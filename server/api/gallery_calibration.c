@@ -73,8 +73,7 @@ static enum err take_owned(struct measuring *m, struct err_info *err)
     for (size_t i = 0; i < m->n; i++)
         if (!i || who[i] != who[m->people - 1]) who[m->people++] = who[i];
     for (size_t i = 0; i < m->n; i++) {
-        const int64_t *at =
-            bsearch(&m->rows[i].identity, who, m->people, sizeof *who, by_identity);
+        const int64_t *at = bsearch(&m->rows[i].identity, who, m->people, sizeof *who, by_identity);
         m->person[i] = (uint32_t)(at - who);
     }
     return ERR_OK;
@@ -114,12 +113,11 @@ static json_t *summary(const char *text)
 {
     json_auto_t *c = json_loads(text, 0, NULL);
     const double impostor = json_number_value(json_object_get(c, "impostor_pairs"));
-    return json_pack("{s:O?, s:O?, s:O?, s:O?, s:O?, s:f}", "source", json_object_get(c, "source"),
-                     "people", json_object_get(c, "people"), "examples",
-                     json_object_get(c, "images"), "genuine_pairs",
-                     json_object_get(c, "genuine_pairs"), "impostor_pairs",
-                     json_object_get(c, "impostor_pairs"), "min_fmr",
-                     impostor > 0 ? 10 / impostor : 1);
+    return json_pack(
+        "{s:O?, s:O?, s:O?, s:O?, s:O?, s:f}", "source", json_object_get(c, "source"), "people",
+        json_object_get(c, "people"), "examples", json_object_get(c, "images"), "genuine_pairs",
+        json_object_get(c, "genuine_pairs"), "impostor_pairs", json_object_get(c, "impostor_pairs"),
+        "min_fmr", impostor > 0 ? 10 / impostor : 1);
 }
 
 static json_t *told(const struct measuring *m)
@@ -130,10 +128,10 @@ static json_t *told(const struct measuring *m)
         struct roc_point p;
         roc_at_fmr(m->roc, told_rates[i], &p);
         if (p.supported)
-            json_array_append_new(
-                rates, json_pack("{s:f, s:f, s:[f, f], s:f}", "fmr", told_rates[i], "tar", p.tar,
-                                 "tar_interval", p.ci[0], p.ci[1], "threshold",
-                                 (double)p.threshold));
+            json_array_append_new(rates,
+                                  json_pack("{s:f, s:f, s:[f, f], s:f}", "fmr", told_rates[i],
+                                            "tar", p.tar, "tar_interval", p.ci[0], p.ci[1],
+                                            "threshold", (double)p.threshold));
     }
     if (!o) {
         json_decref(rates);
