@@ -52,7 +52,7 @@ static void fill(void)
     struct store_collection c = test_collection("cast/../1");
     struct store_identity amy = {.name = "Amy \\ 'x'; --",
                                  .external_id = "a/1",
-                                 .metadata = "{\"n\":0.1,\"o\":{\"p\":[1,null,true]}}",
+                                 .metadata = "{\"n\":0.5,\"o\":{\"p\":[1,null,true]}}",
                                  .tags = tags,
                                  .n_tags = 2};
     const struct store_bytes thumbnail = {"thumb\0nail", 10}, photo = {"photo", 5}, none = {0};
