@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import contract  # noqa: E402
 import group_access  # noqa: E402
+import group_keys  # noqa: E402
 import group_load  # noqa: E402
 import group_models  # noqa: E402
 import group_requests  # noqa: E402
@@ -79,6 +80,7 @@ GROUPS = {
     "requests": group_requests.run,
     "wire": group_wire.run,
     "access": group_access.run,
+    "keys": group_keys.run,
     "load": group_load.run,
     "models": group_models.run,
 }
