@@ -14,9 +14,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import contract  # noqa: E402
 import group_access  # noqa: E402
-import group_keys  # noqa: E402
 import group_load  # noqa: E402
 import group_models  # noqa: E402
+import group_keys  # noqa: E402
 import group_requests  # noqa: E402
 import group_wire  # noqa: E402
 
