@@ -175,7 +175,7 @@ static void ring_of_rights(struct app *app)
 {
     static const enum key_right of[KEYS] = {KEY_READ, KEY_WRITE, KEY_ADMIN, KEY_READ, KEY_ADMIN};
     struct store_key *keys = made(KEYS);
-    char secret[8];
+    char secret[12];
     keyring_init(&app->keyring);
     for (int i = 0; i < KEYS; i++) {
         snprintf(secret, sizeof secret, "%d", i);
@@ -197,7 +197,7 @@ static void rights_and_scopes(void **state)
         for (int k = 0; k < KEYS; k++) {
             const struct right_row *r = &right_rows[i];
             const struct route route = {"GET", r->path, r->flags, 0, NULL};
-            char secret[8];
+            char secret[12];
             snprintf(secret, sizeof secret, "%d", k);
             struct request rq = {.api_key = secret, .arena = ARENA_INIT(1000)};
             struct reply rp = REPLY_INIT;

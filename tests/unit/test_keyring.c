@@ -46,7 +46,7 @@ static void each_by_its_secret(void **state)
     struct keyring k = with(keys_of(20), 20);
     struct store_key out;
     double wait_s;
-    char secret[8];
+    char secret[12];
     (void)state;
     for (int i = 0; i < 20; i++) {
         snprintf(secret, sizeof secret, "%d", i);
