@@ -66,7 +66,7 @@ static enum err check_key(const struct store_key *k, struct request *rq, struct 
 
     if (k->right < needs) {
         reply_detail(rp, "needs", key_right_name(needs));
-        return err_set(err, ERR_FORBIDDEN, "this key has the right to %s; %s %s needs %s",
+        return err_set(err, ERR_FORBIDDEN, "this key's right is %s; %s %s needs %s",
                        key_right_name(k->right), route->method, route->path, key_right_name(needs));
     }
     if (!*k->collection || route->flags & ROUTE_STATELESS) return ERR_OK;

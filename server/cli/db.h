@@ -2,9 +2,10 @@
  *
  *   collection.json    one object: what the collection is
  *   identities.jsonl   one object a line: id, name, external_id, metadata, tags, version, times
- *   examples.jsonl     one object a line: id, its identity's id, box, points, quality, source, time
- *   embeddings.npy     float32 [n][dim]: row i belongs to line i of examples.jsonl
- *   pictures/          ID.thumbnail, ID.photo: where they are kept and were asked for
+ *                      (numbers in metadata keep their value, not their digits: 0.1 may come back
+ * as 0.10000000000000001) examples.jsonl     one object a line: id, its identity's id, box, points,
+ * quality, source, time embeddings.npy     float32 [n][dim]: row i belongs to line i of
+ * examples.jsonl pictures/          ID.thumbnail, ID.photo: where they are kept and were asked for
  */
 #ifndef VISAVIS_SERVER_CLI_DB_H
 #define VISAVIS_SERVER_CLI_DB_H

@@ -52,6 +52,13 @@ static char *text_of(const json_t *v)
                : json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
 }
 
+/* false: neither. */
+static bool text_or_null(const char **out, const json_t *v)
+{
+    *out = json_string_value(v);
+    return *out || json_is_null(v);
+}
+
 static enum err put_back(struct import *in, enum store_table table, int64_t row,
                          const struct store_was *was, struct err_info *err)
 {
@@ -113,18 +120,21 @@ static enum err add_identity(struct line *l, struct err_info *err)
     struct import *in = l->in;
     const char *tags[STORE_TAGS_MAX];
     struct store_identity i = {.collection = in->collection, .tags = tags};
-    json_t *metadata, *list;
+    json_t *metadata, *list, *external_id;
     const char *id;
     struct ulid made;
     int64_t row;
     json_int_t version, created, updated;
     json_error_t why;
 
-    if (json_unpack_ex(l->o, &why, JSON_STRICT, "{s:s, s:s, s:s?, s:o, s:o, s:I, s:I, s:I}", "id",
-                       &id, "name", &i.name, "external_id", &i.external_id, "metadata", &metadata,
+    if (json_unpack_ex(l->o, &why, JSON_STRICT, "{s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:I}", "id",
+                       &id, "name", &i.name, "external_id", &external_id, "metadata", &metadata,
                        "tags", &list, "version", &version, "created_ms", &created, "updated_ms",
                        &updated))
         return unpack_failed(&why, err);
+    if (!ulid_valid(id)) return err_set(err, ERR_INVALID, "\"%.40s\" is no id", id);
+    if (!text_or_null(&i.external_id, external_id))
+        return err_set(err, ERR_INVALID, "external_id is neither a string nor null");
     if (!json_is_array(list) || json_array_size(list) > STORE_TAGS_MAX)
         return err_set(err, ERR_INVALID, "tags is no list of at most %d", STORE_TAGS_MAX);
     for (; i.n_tags < (int)json_array_size(list); i.n_tags++)
@@ -232,8 +242,8 @@ static enum err add_example(struct line *l, struct err_info *err)
     struct import *in = l->in;
     struct store_example e = {.collection = in->collection, .dim = (int)in->vectors.dim};
     struct store_was was = {0};
-    json_t *box, *points, *quality, *source;
-    const char *identity;
+    json_t *box, *points, *quality, *source, *identity_value;
+    const char *identity = NULL;
     int thumbnail, photo;
     int64_t row;
     json_int_t created;
@@ -241,11 +251,13 @@ static enum err add_example(struct line *l, struct err_info *err)
     enum err rc;
 
     if (json_unpack_ex(l->o, &why, JSON_STRICT,
-                       "{s:s, s:s?, s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:I}", "id", &e.id,
-                       "identity", &identity, "precision", &e.precision, "box", &box, "points",
-                       &points, "quality", &quality, "source", &source, "thumbnail", &thumbnail,
-                       "photo", &photo, "created_ms", &created))
+                       "{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:I}", "id", &e.id,
+                       "identity", &identity_value, "precision", &e.precision, "box", &box,
+                       "points", &points, "quality", &quality, "source", &source, "thumbnail",
+                       &thumbnail, "photo", &photo, "created_ms", &created))
         return unpack_failed(&why, err);
+    if (!text_or_null(&identity, identity_value))
+        return err_set(err, ERR_INVALID, "identity is neither a string nor null");
     if ((size_t)in->examples >= in->vectors.n)
         return err_set(err, ERR_INVALID, "embeddings.npy has %zu rows alone", in->vectors.n);
     if (!ulid_valid(e.id)) return err_set(err, ERR_INVALID, "\"%.40s\" is no id", e.id);

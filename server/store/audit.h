@@ -28,8 +28,8 @@ typedef enum err store_audit_each(void *self, const struct store_audit *a, struc
 /* Of *a seq, at_ms and hash are not read. ERR_INTERNAL: a text has a control character. */
 NODISCARD enum err store_audit_add(struct store_tx *tx, const struct store_audit *a,
                                    struct err_info *err);
-/* At most limit entries, newest first: those before seq `from`; or oldest first: those after it.
- * from 0: from the beginning of either order. */
+/* At most limit entries (negative: all), newest first: those before seq `from`; or oldest first:
+ * those after it. from 0: from the beginning of either order. */
 NODISCARD enum err store_audit_list(struct store_tx *tx, int64_t from, bool newest_first, int limit,
                                     store_audit_each *each, void *self, struct err_info *err);
 

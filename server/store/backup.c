@@ -33,10 +33,12 @@ static bool leave_wal(int fd)
 static enum err copy(sqlite3 *source, const char *path, int fd, bool nameless, struct err_info *err)
 {
     sqlite3 *to = NULL;
+    struct store__methods methods; /* what was erased is not to come back in a page's gap */
     enum err rc = ERR_OK;
 
     if (sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ||
-        sqlite3_exec(to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", NULL, NULL, NULL))
+        sqlite3_exec(to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", NULL, NULL, NULL) ||
+        !store__zero_gaps(&methods, to))
         rc = store__fail(to, "open the copy", err);
     if (nameless) unlink(path);
     if (!rc) {

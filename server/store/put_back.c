@@ -8,8 +8,8 @@ enum err store_put_back(bool *kept_id, struct store_tx *tx, enum store_table tab
     /* A retired identity can come back by undo, so that its id is taken too. */
     static const char *const owner[] = {
         [STORE_COLLECTIONS] = "SELECT row FROM collections WHERE id = ?1",
-        [STORE_IDENTITIES] = "SELECT row FROM identities WHERE id = ?1 "
-                             "UNION ALL SELECT row FROM retired WHERE id = ?1",
+        [STORE_IDENTITIES] = ("SELECT row FROM identities WHERE id = ?1 "
+                              "UNION ALL SELECT row FROM retired WHERE id = ?1"),
         [STORE_EXAMPLES] = "SELECT row FROM examples WHERE id = ?1",
     };
     static const char *const update[] = {

@@ -17,6 +17,7 @@ import group_access  # noqa: E402
 import group_gallery  # noqa: E402
 import group_load  # noqa: E402
 import group_models  # noqa: E402
+import group_keys  # noqa: E402
 import group_requests  # noqa: E402
 import group_wire  # noqa: E402
 
@@ -80,6 +81,7 @@ GROUPS = {
     "requests": group_requests.run,
     "wire": group_wire.run,
     "access": group_access.run,
+    "keys": group_keys.run,
     "load": group_load.run,
     "models": group_models.run,
     "gallery": group_gallery.run,

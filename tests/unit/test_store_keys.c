@@ -122,27 +122,6 @@ static void rights(void **state)
     assert_false(key_right_parse(&right, ""));
 }
 
-/* Keys of the first schema become admins of everything. */
-static void old_keys(void **state)
-{
-    struct store_key *list;
-    size_t n;
-    (void)state;
-    store_close(open_store());
-    struct store_tx tx = begin_tx();
-    assert_int_equal(store__run(NULL, &tx,
-                                "INSERT INTO keys (id, name, hash, created_ms) VALUES "
-                                "('01J9ZK3V5T8Q2W4X6Y7Z8A9B0C', 'old', zeroblob(32), 5)",
-                                NULL, NULL),
-                     ERR_OK);
-    assert_int_equal(store_key_list(&list, &n, &tx, NULL), ERR_OK);
-    assert_int_equal(list[0].right, KEY_ADMIN);
-    assert_string_equal(list[0].collection, "");
-    assert_true(key_valid(&list[0], tx.now_ms));
-    free(list);
-    roll_back_tx(&tx);
-}
-
 static void refusals(void **state)
 {
     struct store_key k;
@@ -268,7 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_A_FOLDER(a_key_lives_and_dies),
         IN_A_FOLDER(of_a_collection),
-        IN_A_FOLDER(old_keys),
+
         IN_A_FOLDER(refusals),
         IN_A_FOLDER(others_changes_are_seen),
         IN_A_FOLDER(many_at_once),
