@@ -23,7 +23,7 @@ struct engine_options {
     const char *embedder;  /* model name; NULL: "dlib-resnet" */
     const char *detector;  /* "mtcnn", or the name of a YuNet model; NULL: "mtcnn" */
     const char *backend;   /* "fast", "blas", "ref"; NULL: the fastest */
-    const char *precision; /* "f32", "bf16", "auto"; NULL: "f32" */
+    const char *precision; /* "f32", "bf16", "auto" (engine/precision.h); NULL: "f32" */
     const char *average; /* overrides the model's averaging ("none", "mirror"); NULL: the model's */
     const char *preset;  /* overrides the model's input: words of engine/model/preset.c; or NULL */
     int threads;         /* cores to compute on; 0: all */

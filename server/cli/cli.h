@@ -75,7 +75,9 @@ enum {
     "  --average A        crops that are averaged, instead of the model's own choice\n"            \
     "  --preset WORDS     how its input is made, instead of the model's own way: words joined by " \
     "+\n"                                                                                          \
-    "  --precision P      f32, bf16 or auto (default f32)\n"                                       \
+    "  --precision P      f32 (default), bf16, or auto: bf16 where its measured error, 1 - "       \
+    "cosine,\n"                                                                                    \
+    "                     is at most 1e-4\n"                                                       \
     "  --backend B        fast, blas or ref (default: the fastest)\n"                              \
     "  --threads N        cores to compute on (default: all)\n"                                    \
     "  --models DIR       where the models are (default $VISAVIS_MODELS or the cache folder)\n"

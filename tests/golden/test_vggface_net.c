@@ -52,7 +52,7 @@ static struct model *import_and_open(const char *file)
 {
     const struct import_options o = {.accept_license = true, .name = "vgg"};
     struct err_info err = ERR_INFO_INIT;
-    struct model *m;
+    struct model *m = NULL;
     char path[256], name[64];
     snprintf(path, sizeof path, MINI "%s", file);
     if (import_file(name, path, folder, &o, &err) || model_open(&m, folder, name, &err))

@@ -20,7 +20,7 @@ static struct model *make(const char *name, float offset)
 {
     struct net_made m;
     struct err_info err = ERR_INFO_INIT;
-    struct model *out;
+    struct model *out = NULL;
     const struct model_draft d = {.name = name,
                                   .role = MODEL_EMBEDDER,
                                   .input = {.w = SIDE,
