@@ -123,7 +123,6 @@ static void compare_search(struct bed *b, const struct match_query *q)
         }
     }
     free(all);
-    free(want);
 }
 
 static void compare_examples(struct bed *b, const float *vectors, int top)
