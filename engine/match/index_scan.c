@@ -80,7 +80,7 @@ static void aim(const struct run *r, struct sight *s, const struct match__block 
 
 static void set_cut(struct sight *s, int q)
 {
-    s->lens[q].cut = nextafterf((float)match__top_cut(&s->top[q]), -INFINITY);
+    s->lens[q].cut = (float)match__top_cut(&s->top[q]);
 }
 
 /* --- rows whose bound reaches the cut --- */

@@ -6,8 +6,7 @@
  *
  *     u = x - mu,   u^ = s c,   c whole numbers in -127..127,   s = max|u_i| / 127,   r = |u - u^|
  *
- * A query q is written as v = q - mu, v^ = t k, k whole numbers up to MATCH__QUERY_MAX or less.
- * Then
+ * and a query q in the same way: v = q - mu, v^ = t k. Then
  *
  *     q.x = q.mu + mu.u + v.u   and   v.u = v^.u^ + v.(u - u^) + (v - v^).u^
  *
@@ -16,13 +15,13 @@
  *     q.x <= q.mu + mu.u + t s (k.c) + |v| r + |v - v^| |u^|
  *
  * for any q, x, mu, s and t: that bound is what a scan computes, with mu.u, s and r kept per row
- * and the greatest |u^| per block. k.c is exact in int32: (c + 128).k is at most 255 * 127 * 8192 <
- * 2^31. Rows and queries are at most 1.01 long, so mu is too, |u|, |v| <= 2.02, r <= sqrt(d) s / 2
- * <= 0.73 for d <= 8192 and |u^| <= 2.75: each of the about ten roundings to float on the way
- * concerns a number below 8 and adds at most 8 * 2^-24 = 4.8e-7. MATCH__SLACK, which is added,
- * covers four times as many. A row whose bound does not reach the score that is needed cannot be in
- * the answer.
- */
+ * and the greatest |u^| per block. k.c is exact in int32: (c + 128).k is at most 255 * 127 * 8192,
+ * below 2^31. Rows and queries are at most 1.01 long, so mu is too, |u|, |v| <= 2.02, r <= sqrt(d)
+ * s / 2 <= 0.73 for d <= 8192 and |u^| <= 2.75: each of the about twelve roundings to float on the
+ * way (u itself and the cut among them) concerns a number below 8 and moves the bound by at most
+ * 8 * 2^-24 = 4.8e-7. MATCH__SLACK, which is added, covers three times as many, and the 1e-13 by
+ * which the scan in double may itself be off. A row whose bound does not reach the score that is
+ * needed cannot be in the answer. */
 #ifndef VISAVIS_ENGINE_MATCH_INDEX_SIMD_H
 #define VISAVIS_ENGINE_MATCH_INDEX_SIMD_H
 
