@@ -21,42 +21,25 @@ static const float *_Atomic secret;
 static atomic_int leaks;
 enum { SECRET_BYTES = 16 };
 
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__real_aligned_alloc(size_t align, size_t n);
-void __real_free(void *p);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-void *__wrap_aligned_alloc(size_t align, size_t n);
-void __wrap_free(void *p);
-
 static bool refused(void)
 {
     return atomic_load(&left) >= 0 && atomic_fetch_sub(&left, 1) == 0;
 }
 
-void *__wrap_malloc(size_t n)
-{
-    return refused() ? NULL : __real_malloc(n);
-}
+#define REFUSE(name, params, args)                                                                 \
+    void *__real_##name params;                                                                    \
+    void *__wrap_##name params;                                                                    \
+    void *__wrap_##name params                                                                     \
+    {                                                                                              \
+        return refused() ? NULL : __real_##name args;                                              \
+    }
+REFUSE(malloc, (size_t n), (n))
+REFUSE(calloc, (size_t n, size_t size), (n, size))
+REFUSE(realloc, (void *p, size_t n), (p, n))
+REFUSE(aligned_alloc, (size_t align, size_t n), (align, n))
 
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return refused() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-    return refused() ? NULL : __real_realloc(p, n);
-}
-
-void *__wrap_aligned_alloc(size_t align, size_t n)
-{
-    return refused() ? NULL : __real_aligned_alloc(align, n);
-}
-
+void __real_free(void *p);
+void __wrap_free(void *p);
 void __wrap_free(void *p)
 {
     const float *s = atomic_load(&secret);
