@@ -7,8 +7,8 @@
 enum {
     CHUNK_BYTES = 512 << 10, /* of floats, about: what a removal copies */
     CHUNK_ROWS_MAX = 4096,
-    CENTRE_SAMPLES = 256, /* fewer say too little; and a centre must not be anyone's vector */
-    SAMPLES_OF_A_CHANGE = 4096,
+    CENTRE_ROWS_MIN = 256, /* of fewer the mean would say too much about each */
+    CENTRE_SAMPLES = 4096,
 };
 
 double match__dot(const float *a, const float *b, int d)
@@ -83,8 +83,7 @@ enum err match_index_new(struct match_index **out, int d, bool centroids, struct
         return err_set(err, ERR_INVALID, "a search index of %d dimensions; 1 to %d can be", d,
                        MATCH_DIM_MAX);
     struct match_index *x = calloc(1, sizeof *x);
-    if (x) x->sum = calloc((size_t)d, sizeof *x->sum);
-    if (x && x->sum) x->view = view_new();
+    if (x) x->view = view_new();
     const struct match__set none = {.tail = -1};
     if (x && x->view) {
         size_t rows = (size_t)CHUNK_BYTES / ((size_t)d * sizeof(float)) / MATCH__TILE * MATCH__TILE;
@@ -101,10 +100,7 @@ enum err match_index_new(struct match_index **out, int d, bool centroids, struct
             return ERR_OK;
         }
     }
-    if (x) {
-        match__view_drop(x->view);
-        free(x->sum);
-    }
+    if (x) match__view_drop(x->view);
     free(x);
     return err_set(err, ERR_NOMEM, "no memory for a search index");
 }
@@ -116,32 +112,57 @@ void match_index_free(struct match_index *x)
     match__centre_drop(x->centre);
     free(x->examples_at.slot);
     free(x->centroids_at.slot);
-    free(x->sum);
     pthread_mutex_destroy(&x->swap);
     free(x);
 }
 
 /* --- changes --- */
 
-/* The centre of new chunks: the mean of a sample of what came, made anew whenever that has
- * doubled. Any centre is right; a good one makes the bounds close. Without memory the old one
- * does. */
+/* sum += every so manieth of the rows that there are and of those that come; returns how many. */
+static size_t sample(double *sum, const struct match__set *s, const struct match__step *steps,
+                     size_t n, size_t every, int d)
+{
+    size_t seen = 0, taken = 0;
+    for (int i = 0; i < s->n; i++) {
+        const struct match__block *b = s->block[i];
+        for (int slot = 0; b && slot < b->used; slot++) {
+            if (b->key[slot] == MATCH__NONE || seen++ % every) continue;
+            const float *row = match__vector(b->chunk, slot);
+            for (int j = 0; j < d; j++) sum[j] += (double)row[j];
+            taken++;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!steps[i].vector || seen++ % every) continue;
+        for (int j = 0; j < d; j++) sum[j] += (double)steps[i].vector[j];
+        taken++;
+    }
+    return taken;
+}
+
+/* The centre of new chunks: the mean of a sample, made anew whenever there are twice as many rows.
+ * Any centre is right; a good one makes the bounds close. Without memory the old one does. */
 static void recentre(struct match_index *x, const struct match__step *steps, size_t n)
 {
-    const size_t every = n / SAMPLES_OF_A_CHANGE + 1;
-    for (size_t i = 0; i < n; i += every) {
-        if (!steps[i].vector) continue;
-        x->sampled++;
-        for (int j = 0; j < x->d; j++) x->sum[j] += (double)steps[i].vector[j];
-    }
-    if (x->sampled < CENTRE_SAMPLES || x->sampled < 2 * x->centre_of) return;
+    size_t rows = x->view->examples.live;
+    for (size_t i = 0; i < n; i++) rows += steps[i].vector != NULL;
+    if (rows < CENTRE_ROWS_MIN || rows < 2 * x->centre_of) return;
+    const size_t bytes = (size_t)x->d * sizeof(double);
+    double *sum = calloc((size_t)x->d, sizeof *sum);
     struct match__centre *c = malloc(sizeof *c + (size_t)x->d * sizeof c->v[0]);
-    if (!c) return;
+    if (!sum || !c) {
+        free(sum);
+        free(c);
+        return;
+    }
+    const size_t taken = sample(sum, &x->view->examples, steps, n, rows / CENTRE_SAMPLES + 1, x->d);
     atomic_init(&c->refs, 1);
-    for (int j = 0; j < x->d; j++) c->v[j] = (float)(x->sum[j] / (double)x->sampled);
+    for (int j = 0; j < x->d; j++) c->v[j] = (float)(sum[j] / (double)taken);
     match__centre_drop(x->centre);
     x->centre = c;
-    x->centre_of = x->sampled;
+    x->centre_of = rows;
+    explicit_bzero(sum, bytes);
+    free(sum);
 }
 
 static bool make_steps(struct match__set *s, const struct match__change *c, struct match__edits *e,

@@ -171,10 +171,8 @@ struct match_index {
     /* The writer's: */
     uint64_t changes;
     struct match__places examples_at, centroids_at;
-    double *sum; /* [d] of sampled vectors, for the next centre */
-    size_t sampled;
-    struct match__centre *centre; /* NULL: too little has been seen */
-    size_t centre_of;             /* what sampled was when it was made */
+    struct match__centre *centre; /* of new chunks; NULL: too few rows so far */
+    size_t centre_of;             /* how many rows there were when it was made */
 };
 
 /* The current view; match__view_drop gives it back. */

@@ -73,39 +73,48 @@ static uint8_t *code_of(const struct match__chunk *c, int slot)
 }
 
 /* x rounded to a whole number, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no bit for a
- * fraction. */
+ * fraction. Of u / s, which is below 127.5, never more than 127. */
 static inline float whole(float x)
 {
     return (x + 0x1.8p23f) - 0x1.8p23f;
 }
 
+/* Sixteen numbers side by side, so that the compiler makes vectors of them. */
 enum { LANES = 16 };
 
-struct shape {  /* of a row about its centre */
-    float most; /* max |u_i| */
-    double offset;
-};
-
-static struct shape about(const float *x, const float *mu, int d)
+/* u of the lanes from i on; zeros where d ends. */
+static inline void about(float u[LANES], const float *x, const float *mu, int i, int d)
 {
-    float most[LANES] = {0};
-    double offset[4] = {0};
-    int i = 0;
-    for (; i + LANES <= d; i += LANES) {
+    const int n = d - i;
+    if (n >= LANES) {
+        for (int j = 0; j < LANES; j++) u[j] = x[i + j] - mu[i + j];
+        return;
+    }
+    for (int j = 0; j < LANES; j++) u[j] = j < n ? x[i + j] - mu[i + j] : 0;
+}
+
+static float most(const float *x, const float *mu, int d)
+{
+    float lane[LANES] = {0}, u[LANES];
+    for (int i = 0; i < d; i += LANES) {
+        about(u, x, mu, i, d);
         for (int j = 0; j < LANES; j++) {
-            float size = fabsf(x[i + j] - mu[i + j]);
-            most[j] = size > most[j] ? size : most[j];
+            float size = fabsf(u[j]);
+            lane[j] = size > lane[j] ? size : lane[j];
         }
-        for (int j = 0; j < LANES; j++)
-            offset[j % 4] += (double)mu[i + j] * (double)(x[i + j] - mu[i + j]);
     }
-    for (; i < d; i++) {
-        float u = x[i] - mu[i];
-        most[0] = fmaxf(most[0], fabsf(u));
-        offset[0] += (double)mu[i] * (double)u;
-    }
-    for (int j = 1; j < LANES; j++) most[0] = fmaxf(most[0], most[j]);
-    return (struct shape){most[0], offset[0] + offset[1] + offset[2] + offset[3]};
+    for (int j = 1; j < LANES; j++) lane[0] = lane[j] > lane[0] ? lane[j] : lane[0];
+    return lane[0];
+}
+
+static double offset(const float *x, const float *mu, int d)
+{
+    double sum[4] = {0};
+    int i = 0;
+    for (; i + 4 <= d; i += 4)
+        for (int j = 0; j < 4; j++) sum[j] += (double)mu[i + j] * (double)(x[i + j] - mu[i + j]);
+    for (; i < d; i++) sum[0] += (double)mu[i] * (double)(x[i] - mu[i]);
+    return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
 /* Square sums in float, 16 side by side: off by less than one in 10^4 for d <= 8192 (gamma(520)),
@@ -118,25 +127,24 @@ float match__chunk_write(struct match__chunk *c, int slot, const float *vector)
     const float *mu = c->centre ? c->centre->v : zero;
     const int d = c->d;
     memcpy(c->vectors + (size_t)slot * (size_t)d, vector, (size_t)d * sizeof *vector);
-    const struct shape shape = about(vector, mu, d);
-    const float s = shape.most / 127, per = s > 1e-30f ? 1 / s : 0;
-    float rest[LANES] = {0}, size[LANES] = {0};
+    const float s = most(vector, mu, d) / 127, per = s > 1e-30f ? 1 / s : 0;
+    float rest[LANES] = {0}, size[LANES] = {0}, u[LANES];
     uint8_t *out = code_of(c, slot);
-    for (int i = 0; i < d; i += LANES, out += (size_t)LANES / 4 * 4 * MATCH__GROUP) {
-        uint8_t code[LANES] = {0};
-        const int n = d - i < LANES ? d - i : LANES;
-        for (int j = 0; j < n; j++) {
-            float u = vector[i + j] - mu[i + j];
-            float k = fminf(fmaxf(whole(u * per), -127), 127), near = s * k, r = u - near;
+    for (int i = 0; i < d; i += LANES) {
+        uint8_t code[LANES];
+        about(u, vector, mu, i, d);
+        for (int j = 0; j < LANES; j++) {
+            float k = whole(u[j] * per), near = s * k, r = u[j] - near;
             rest[j] += r * r;
             size[j] += near * near;
             code[j] = (uint8_t)((int)k + MATCH__CODE_BIAS);
         }
-        for (int j = 0; j < n; j += 4) memcpy(out + (size_t)j * MATCH__GROUP, code + j, 4);
+        for (int j = 0; j < LANES && i + j < d; j += 4, out += 4 * MATCH__GROUP)
+            memcpy(out, code + j, 4);
     }
     for (int j = 1; j < LANES; j++) rest[0] += rest[j], size[0] += size[j];
     c->scale[slot] = s;
-    c->offset[slot] = (float)shape.offset;
+    c->offset[slot] = (float)offset(vector, mu, d);
     c->residual[slot] = sqrtf(rest[0]) * UP;
     if (slot >= c->filled) c->filled = slot + 1;
     return sqrtf(size[0]) * UP;

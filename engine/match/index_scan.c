@@ -22,8 +22,7 @@ struct sight { /* what a thread has */
     uint64_t hits[MATCH_BATCH_MAX];
     int64_t seen[MATCH_BATCH_MAX][SEEN]; /* MATCH__MEANS: identities that were scored, by a hash */
     size_t exact;
-    int16_t *k;     /* [n][steps][4] */
-    int8_t *bytes;  /* [n][2][steps][4] */
+    int8_t *k;      /* [n][steps][4] */
     uint8_t *codes; /* a group of a block's last rows */
     float numbers[3 * MATCH__GROUP];
 };
@@ -41,10 +40,7 @@ static void focus(const struct run *r, struct sight *s, int q, const struct matc
 {
     const struct match__pass *p = r->pass;
     const float *query = p->vectors + (size_t)q * (size_t)p->d;
-    int16_t *k = s->k + (size_t)q * (size_t)r->steps * 4;
-    int8_t *hi = s->bytes + (size_t)q * (size_t)r->steps * 8, *lo = hi + (size_t)r->steps * 4;
-    const double fits = 2147483647.0 / 255 / p->d;
-    const double k_max = fits < MATCH__QUERY_MAX ? floor(fits) : MATCH__QUERY_MAX;
+    int8_t *k = s->k + (size_t)q * (size_t)r->steps * 4;
     double most = 0, square = 0, rest = 0, middle = 0;
     int32_t sum = 0;
 
@@ -54,20 +50,17 @@ static void focus(const struct run *r, struct sight *s, int q, const struct matc
         square += v * v;
         middle += mu * (double)query[i];
     }
-    const double t = (double)(float)(most / k_max);
+    const double t = (double)(float)(most / 127);
     for (int i = 0; i < p->d; i++) {
         double v = (double)query[i] - (centre ? (double)centre->v[i] : 0);
-        int whole = t > 1e-30 ? (int)fmax(-k_max, fmin(k_max, rint(v / t))) : 0;
+        int whole = t > 1e-30 ? (int)fmax(-127, fmin(127, rint(v / t))) : 0;
         double gap = v - t * whole;
         rest += gap * gap;
-        k[i] = (int16_t)whole;
-        int high = (whole + 64 + (1 << 20)) / 128 - (1 << 20) / 128; /* rounded down */
-        hi[i] = (int8_t)high;
-        lo[i] = (int8_t)(whole - 128 * high);
+        k[i] = (int8_t)whole;
         sum += whole;
     }
     struct match__lens *l = &s->lens[q];
-    l->k = k, l->hi = hi, l->lo = lo;
+    l->k = k;
     l->bias = MATCH__CODE_BIAS * sum;
     l->t = (float)t;
     l->norm = (float)sqrt(square);
@@ -87,7 +80,7 @@ static void aim(const struct run *r, struct sight *s, const struct match__block 
 
 static void set_cut(struct sight *s, int q)
 {
-    s->lens[q].cut = nextafterf((float)match__top_cut(&s->top[q]), -INFINITY);
+    s->lens[q].cut = (float)match__top_cut(&s->top[q]);
 }
 
 /* --- rows whose bound reaches the cut --- */
@@ -235,18 +228,15 @@ static void scan_part(void *arg, int part, int thread)
 
 static bool sight_open(struct sight *s, const struct match__pass *p, int steps)
 {
-    const size_t n = (size_t)p->n * (size_t)steps;
-    s->k = calloc(n * 4, sizeof *s->k);
-    s->bytes = calloc(n * 8, sizeof *s->bytes);
+    s->k = calloc((size_t)p->n * (size_t)steps * 4, 1);
     s->codes = calloc((size_t)steps * 4 * MATCH__GROUP, 1);
     for (int q = 0; q < p->n; q++) match__top_start(&s->top[q], p->top);
-    return s->k && s->bytes && s->codes;
+    return s->k && s->codes;
 }
 
 static void sight_close(struct sight *s)
 {
     free(s->k);
-    free(s->bytes);
     free(s->codes);
 }
 

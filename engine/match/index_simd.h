@@ -6,8 +6,7 @@
  *
  *     u = x - mu,   u^ = s c,   c whole numbers in -127..127,   s = max|u_i| / 127,   r = |u - u^|
  *
- * A query q is written as v = q - mu, v^ = t k, k whole numbers up to MATCH__QUERY_MAX or less.
- * Then
+ * and a query q in the same way: v = q - mu, v^ = t k. Then
  *
  *     q.x = q.mu + mu.u + v.u   and   v.u = v^.u^ + v.(u - u^) + (v - v^).u^
  *
@@ -16,12 +15,13 @@
  *     q.x <= q.mu + mu.u + t s (k.c) + |v| r + |v - v^| |u^|
  *
  * for any q, x, mu, s and t: that bound is what a scan computes, with mu.u, s and r kept per row
- * and the greatest |u^| per block. k.c is exact in int32: k is bounded so that 255 d max|k| < 2^31.
- * Rows and queries are at most 1.01 long, so mu is too, |u|, |v| <= 2.02, r <= sqrt(d) s / 2 <=
- * 0.73 for d <= 8192 and |u^| <= 2.75: each of the about ten roundings to float on the way concerns
- * a number below 8 and adds at most 8 * 2^-24 = 4.8e-7. MATCH__SLACK, which is added, covers four
- * times as many. A row whose bound does not reach the score that is needed cannot be in the answer.
- */
+ * and the greatest |u^| per block. k.c is exact in int32: (c + 128).k is at most 255 * 127 * 8192,
+ * below 2^31. Rows and queries are at most 1.01 long, so mu is too, |u|, |v| <= 2.02, r <= sqrt(d)
+ * s / 2 <= 0.73 for d <= 8192 and |u^| <= 2.75: each of the about twelve roundings to float on the
+ * way (u itself and the cut among them) concerns a number below 8 and moves the bound by at most
+ * 8 * 2^-24 = 4.8e-7. MATCH__SLACK, which is added, covers three times as many, and the 1e-13 by
+ * which the scan in double may itself be off. A row whose bound does not reach the score that is
+ * needed cannot be in the answer. */
 #ifndef VISAVIS_ENGINE_MATCH_INDEX_SIMD_H
 #define VISAVIS_ENGINE_MATCH_INDEX_SIMD_H
 
@@ -30,10 +30,9 @@
 #include <stdint.h>
 
 enum {
-    MATCH__GROUP = 16,        /* rows whose codes are interleaved, four bytes of each at a time */
-    MATCH__TILE = 64,         /* rows that one call looks at, at most */
-    MATCH__QUERY_MAX = 16319, /* 128 * 127 + 63: two signed bytes */
-    MATCH__CODE_BIAS = 128,   /* codes are stored as c + 128 */
+    MATCH__GROUP = 16,      /* rows whose codes are interleaved, four bytes of each at a time */
+    MATCH__TILE = 64,       /* rows that one call looks at, at most */
+    MATCH__CODE_BIAS = 128, /* codes are stored as c + 128 */
 };
 #define MATCH__SLACK 2e-5f
 
@@ -45,12 +44,11 @@ struct match__tile {
     int steps, groups;                      /* groups 1..4 */
 };
 
-struct match__lens {       /* one query */
-    const int16_t *k;      /* [steps][4] */
-    const int8_t *hi, *lo; /* [steps][4] each: k = 128 hi + lo */
-    int32_t bias;          /* MATCH__CODE_BIAS * sum of k */
-    float t, norm, base;   /* t, |v|; q.mu + |v - v^| max|u^| + MATCH__SLACK */
-    float cut;             /* bounds from here on are hits */
+struct match__lens {     /* one query */
+    const int8_t *k;     /* [steps][4] */
+    int32_t bias;        /* MATCH__CODE_BIAS * sum of k */
+    float t, norm, base; /* t, |v|; q.mu + |v - v^| max|u^| + MATCH__SLACK */
+    float cut;           /* bounds from here on are hits */
 };
 
 struct match__simd {

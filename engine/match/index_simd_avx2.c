@@ -48,9 +48,9 @@ INLINE void queries(const int n, float *bounds, uint64_t *hits, const struct mat
         for (int s = 0; s < t->steps; s++, codes += 4 * MATCH__GROUP) {
             __m256i k[2];
             for (int q = 0; q < n; q++) {
-                int64_t four;
+                int32_t four;
                 memcpy(&four, l[q].k + 4 * s, sizeof four);
-                k[q] = _mm256_set1_epi64x(four);
+                k[q] = _mm256_cvtepi8_epi16(_mm_set1_epi32(four));
             }
             for (int i = 0; i < 4; i++) {
                 __m256i c = _mm256_cvtepu8_epi16(

@@ -25,10 +25,9 @@ INLINE __m512i four(const int8_t *k)
     return _mm512_set1_epi32(bytes);
 }
 
-INLINE unsigned bounds16(float *out, __m512i hi, __m512i lo, const struct match__tile *t, int row,
+INLINE unsigned bounds16(float *out, __m512i sum, const struct match__tile *t, int row,
                          const struct match__lens *l)
 {
-    __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(hi, 7), lo);
     __m512 near = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, _mm512_set1_epi32(l->bias)));
     __m512 scale = _mm512_mul_ps(_mm512_set1_ps(l->t), _mm512_loadu_ps(t->scale + row));
     __m512 rest = _mm512_add_ps(_mm512_loadu_ps(t->offset + row), _mm512_set1_ps(l->base));
@@ -38,51 +37,49 @@ INLINE unsigned bounds16(float *out, __m512i hi, __m512i lo, const struct match_
     return _mm512_cmp_ps_mask(bound, _mm512_set1_ps(l->cut), _CMP_GE_OQ);
 }
 
-/* n queries (1..4) over ng groups (1 or 2) from the g-th on. */
+/* n queries (1..8) over ng groups (1 or 2) from the g-th on. */
 INLINE void part(const int n, const int ng, int g, float *bounds, uint64_t *hits,
                  const struct match__tile *t, const struct match__lens *l)
 {
     const size_t group = (size_t)t->steps * 4 * MATCH__GROUP;
     const uint8_t *codes = t->codes + (size_t)g * group;
-    __m512i hi[4][2], lo[4][2];
+    __m512i sum[8][2];
     for (int q = 0; q < n; q++)
-        for (int i = 0; i < ng; i++) hi[q][i] = lo[q][i] = _mm512_setzero_si512();
+        for (int i = 0; i < ng; i++) sum[q][i] = _mm512_setzero_si512();
     for (int s = 0; s < t->steps; s++) {
         __m512i c[2];
         for (int i = 0; i < ng; i++)
             c[i] = _mm512_loadu_si512(codes + (size_t)i * group + (size_t)s * 4 * MATCH__GROUP);
         for (int q = 0; q < n; q++) {
-            __m512i h = four(l[q].hi + 4 * s), w = four(l[q].lo + 4 * s);
-            for (int i = 0; i < ng; i++) {
-                hi[q][i] = _mm512_dpbusd_epi32(hi[q][i], c[i], h);
-                lo[q][i] = _mm512_dpbusd_epi32(lo[q][i], c[i], w);
-            }
+            __m512i k = four(l[q].k + 4 * s);
+            for (int i = 0; i < ng; i++) sum[q][i] = _mm512_dpbusd_epi32(sum[q][i], c[i], k);
         }
     }
     for (int q = 0; q < n; q++)
         for (int i = 0; i < ng; i++) {
             int row = (g + i) * MATCH__GROUP;
-            uint64_t hit =
-                bounds16(bounds + (size_t)q * MATCH__TILE, hi[q][i], lo[q][i], t, row, &l[q]);
+            uint64_t hit = bounds16(bounds + (size_t)q * MATCH__TILE, sum[q][i], t, row, &l[q]);
             hits[q] |= hit << row;
         }
 }
 
+/* One query is bound by memory: it reads straight on, a group at a time. */
 INLINE void queries(const int n, float *bounds, uint64_t *hits, const struct match__tile *t,
                     const struct match__lens *l)
 {
     int g = 0;
     for (int q = 0; q < n; q++) hits[q] = 0;
-    for (; g + 2 <= t->groups; g += 2) part(n, 2, g, bounds, hits, t, l);
-    if (g < t->groups) part(n, 1, g, bounds, hits, t, l);
+    for (; n > 1 && g + 2 <= t->groups; g += 2) part(n, 2, g, bounds, hits, t, l);
+    for (; g < t->groups; g++) part(n, 1, g, bounds, hits, t, l);
 }
 
 static void scan(float *bounds, uint64_t *hits, const struct match__tile *tile,
                  const struct match__lens *l, int n)
 {
     int q = 0;
-    for (; q + 4 <= n; q += 4) queries(4, bounds + (size_t)q * MATCH__TILE, hits + q, tile, l + q);
-    for (; q < n; q++) queries(1, bounds + (size_t)q * MATCH__TILE, hits + q, tile, l + q);
+    for (; q + 8 <= n; q += 8) queries(8, bounds + (size_t)q * MATCH__TILE, hits + q, tile, l + q);
+    for (; q + 2 <= n; q += 2) queries(2, bounds + (size_t)q * MATCH__TILE, hits + q, tile, l + q);
+    if (q < n) queries(1, bounds + (size_t)q * MATCH__TILE, hits + q, tile, l + q);
 }
 
 static float dot(const float *a, const float *b, int d)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void sums(int32_t out[MATCH__GROUP], const uint8_t *codes, const int16_t *k, int steps)
+static void sums(int32_t out[MATCH__GROUP], const uint8_t *codes, const int8_t *k, int steps)
 {
     memset(out, 0, MATCH__GROUP * sizeof *out);
     for (int i = 0; i < steps; i++, codes += 4 * MATCH__GROUP, k += 4)

@@ -86,6 +86,19 @@ static void compare_rows(struct bed *b)
     free(vectors);
 }
 
+/* No block is more than half holes, and every row is in one. */
+static void check_blocks(const struct match__set *s)
+{
+    size_t live = 0;
+    for (int i = 0; i < s->n; i++) {
+        const struct match__block *b = s->block[i];
+        if (!b) continue;
+        assert_true(b->used - b->live <= s->rows / 2);
+        live += (size_t)b->live;
+    }
+    assert_int_equal(live, s->live);
+}
+
 static void same(const struct match_candidate *got, const struct match_candidate *want,
                  const char *what, int place)
 {
@@ -123,7 +136,6 @@ static void compare_search(struct bed *b, const struct match_query *q)
         }
     }
     free(all);
-    free(want);
 }
 
 static void compare_examples(struct bed *b, const float *vectors, int top)
@@ -169,6 +181,9 @@ static void compare(struct bed *b)
     for (size_t i = 0; i < ARRAY_LEN(allowed); i++) allowed[i] = (int64_t)draw(b, 100);
     qsort(allowed, ARRAY_LEN(allowed), sizeof *allowed, ascending);
     compare_rows(b);
+    check_blocks(&b->x->view->examples);
+    check_blocks(&b->x->view->centroids);
+    assert_int_equal(b->x->view->directory.identities, b->x->view->centroids.live);
     for (int rule = MATCH_MAX; rule <= MATCH_CENTROID; rule++) {
         const bool filter = draw(b, 3) == 0;
         const struct match_query q = {v,
