@@ -1,5 +1,5 @@
-/* Which order of colour planes a classifier of people expects, where its file does not say: both are
- * tried on a picture for whose class the right one is known to give a certain probability.
+/* Which order of colour planes a classifier of people expects, where its file does not say: both
+ * are tried on a picture for whose class the right one is known to give a certain probability.
  *
  * That one order makes the class likelier than the other proves nothing: a network that was given
  * the wrong one may be surer of the same person (the mini VGG-Face of the tests is, 0.61 against
@@ -52,10 +52,11 @@ static enum err check_classes(const struct embedder *m, const struct order_check
                               struct err_info *err)
 {
     if (m->classifier < 0)
-        return err_set(err, ERR_INVALID,
-                       "model %.64s has no classifier, so that no picture can tell the order of its "
-                       "planes",
-                       m->model->name);
+        return err_set(
+            err, ERR_INVALID,
+            "model %.64s has no classifier, so that no picture can tell the order of its "
+            "planes",
+            m->model->name);
     if (c->classes && c->classes != m->n_classes)
         return err_set(err, ERR_INVALID,
                        "the picture's class is known for a network of %d classes, model %.64s has "
@@ -89,7 +90,8 @@ static void decide(struct order_result *r, const struct order_check *c)
 {
     const double rgb = fabs(r->rgb - c->probability), bgr = fabs(r->bgr - c->probability);
     r->bgr_is_right = bgr < rgb;
-    r->decided = fmin(rgb, bgr) <= NEAR && fmax(rgb, bgr) > NEAR && fmax(rgb, bgr) > TIMES * fmin(rgb, bgr);
+    r->decided =
+        fmin(rgb, bgr) <= NEAR && fmax(rgb, bgr) > NEAR && fmax(rgb, bgr) > TIMES * fmin(rgb, bgr);
 }
 
 /* What the model's file says from now on. */

@@ -1,6 +1,6 @@
 /* The order of colour planes decided by a picture (engine_check_order), with the mini VGG-Face: the
- * right order gives ajb.jpg's class 8 the probability of golden.json, the wrong one a higher one, so
- * that "the surer one is right" would be wrong here. */
+ * right order gives ajb.jpg's class 8 the probability of golden.json, the wrong one a higher one,
+ * so that "the surer one is right" would be wrong here. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,13 +42,10 @@ static void decides(void **state)
         const char *file, *preset;
         bool bgr;
     } CASES[] = {
-        {"keras-sefiks.h5", NULL, false},
-        {"keras-sefiks.h5", "rgb", false},
+        {"keras-sefiks.h5", NULL, false},        {"keras-sefiks.h5", "rgb", false},
         {"keras-sefiks.h5", "bgr", false}, /* imported the wrong way round */
-        {"keras-rcmalli.h5", NULL, true},
-        {"keras-rcmalli.h5", "rgb", true},
-        {"vggface-mini.onnx", "bgr+fc8", false},
-        {"caffe-v2.caffemodel", NULL, true},
+        {"keras-rcmalli.h5", NULL, true},        {"keras-rcmalli.h5", "rgb", true},
+        {"vggface-mini.onnx", "bgr+fc8", false}, {"caffe-v2.caffemodel", NULL, true},
     };
     (void)state;
     if (!test_have_shared()) skip();
@@ -78,10 +75,10 @@ static void stays_assumed(void **state)
         const char *picture, *preset;
         struct order_check c;
     } CASES[] = {
-        {"rm.jpg", NULL, {.class = 8, .probability = 0.520223279}},  /* another picture */
+        {"rm.jpg", NULL, {.class = 8, .probability = 0.520223279}},   /* another picture */
         {"ajb.jpg", NULL, {.class = 26, .probability = 0.520223279}}, /* another class */
         {"ajb.jpg", NULL, {.class = 8, .probability = 0.9}},
-        {"ajb.jpg", NULL, {.class = 8, .probability = 0.566}}, /* between both */
+        {"ajb.jpg", NULL, {.class = 8, .probability = 0.566}},             /* between both */
         {"ajb.jpg", "deepface-base", {.class = 8, .probability = 0.0337}}, /* both are near */
     };
     (void)state;
