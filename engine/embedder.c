@@ -84,6 +84,7 @@ static void make_recipe(struct embedder *e, const struct embedder_options *o)
     /* Within the bound bf16 is rounding; past it, descriptors of their own. */
     if (nn_net_precision(e->net) == NN_BF16 && !(e->bf16_error <= PRECISION_BOUND))
         add_text(&sha, "precision=", "bf16");
+    if (e->input.crop == CROP_SIMILARITY) add_text(&sha, "place=", "onto");
     sha256_digest(&sha, sizeof digest, digest);
     hex_text(e->recipe, digest, sizeof digest);
 }
@@ -168,7 +169,7 @@ static enum err find_places(struct chip_place place[CROP_SOURCE_COUNT], const st
         return chip_place_from_template(p, points, crop_template, CHIP_SIDE, err);
     }
     if (in->crop == CROP_SIMILARITY)
-        rc = chip_place_from_template(p, points, in->points, in->w, err);
+        rc = chip_place_onto_template(p, points, in->points, in->w, err);
     else
         rc = place_box(p, f->steady, in->crop == CROP_BOX_ALIGNED, (double)in->padding, err);
     place[CROP_FROM_PREDICTOR] = *p;

@@ -116,7 +116,7 @@ static int collect(struct mtcnn_box *list, const struct grids *g, const struct y
             if (!(score > o->threshold)) continue;
             if (!cell_box(b->at, g->value[BBOX][s] + 4 * i, i % g->w[s], i / g->w[s], STRIDES[s]))
                 continue;
-            if (fmaxf(b->at[2] - b->at[0], b->at[3] - b->at[1]) < o->min_size) continue;
+            if (b->at[3] - b->at[1] < o->min_size) continue;
             b->score = score;
             b->order = n++;
             b->row = first + i;

@@ -72,7 +72,7 @@ NODISCARD enum err yunet_init(struct yunet *out, const struct nn_net *net,
                               const struct model_input *in, struct err_info *err);
 
 struct yunet_options {
-    float min_size;  /* pixels of a box's longer side, 20 */
+    float min_size;  /* pixels of a box's height, 20 */
     float threshold; /* of the score; OpenCV Zoo's demo has 0.6 */
     double overlap;  /* of two faces, intersection over union: 0.3 */
 };
@@ -171,7 +171,7 @@ void ert_rect(int rect[4], const struct detection *d);
 /* --- align.c --- */
 enum { CHIP_SIDE = 150 };
 /* dlib's get_face_chip (facts section 4): rect and angle from the 5-point predictor's points, then
- * the chip. Both chip_place functions: ERR_INVALID when the points are all one. padding: of the
+ * the chip. All chip_place functions: ERR_INVALID when the points are all one. padding: of the
  * chip's side, 0.25 for dlib-resnet. */
 struct chip_place {
     double rect[4]; /* left, top, right, bottom */
@@ -182,6 +182,12 @@ NODISCARD enum err chip_place_from_points(struct chip_place *out, const int (*p5
 /* The same from MTCNN's five points and a template in chip pixels (facts section 5, "direct
  * template"). */
 NODISCARD enum err chip_place_from_template(struct chip_place *out, const float points[5][2],
+                                            const float (*template5)[2], int side,
+                                            struct err_info *err);
+/* The same with the points brought onto the template, as OpenCV's alignCrop and InsightFace do it
+ * (Umeyama 1991; facts/models.md 6.2): the error is least in the chip, not in the picture, which
+ * for a turned head makes the face smaller. */
+NODISCARD enum err chip_place_onto_template(struct chip_place *out, const float points[5][2],
                                             const float (*template5)[2], int side,
                                             struct err_info *err);
 /* chip: [side][side][3], caller's. Pyramid by halving, bilinear, truncated, as dlib does it; black

@@ -58,6 +58,9 @@ struct model_input {
  * ERR_INVALID names the word that is not known; then *in is as it was. */
 NODISCARD enum err model_preset(struct model_input *in, const char *preset, struct err_info *err);
 
+/* The crop of ArcFace and SFace: their five points, scaled to the input's size. */
+void model_five_points(struct model_input *in);
+
 struct model {
     char name[64]; /* file name without .safetensors */
     char path[4096];

@@ -61,6 +61,26 @@ def run(t):
         if make_models(t, folder):
             with client.Server(t.binary, "--models", folder, "--model-memory", "26") as s:
                 ask(t, s)
+            ask_other_detector(t, folder)
+
+
+def ask_other_detector(t, folder):
+    """A network of YuNet's form that sees a face in every cell of 32 pixels."""
+    grid = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fuzz", "corpus", "onnx", "yunet-grid")
+    run_ = subprocess.run([t.binary, "model", "import", grid, "--models", folder, "--name", "grid", "--accept-license"],
+                          capture_output=True, text=True, check=False)
+    t.check("models: import a detector", run_.returncode == 0, run_.stderr)
+    photo = pictures.lfw("AJ_Cook")
+    with client.Server(t.binary, "--models", folder, "--detector", "grid") as s:
+        r = s.request("GET", M)
+        if t.answer("models: another detector", r, 200, "GET", M):
+            t.check("models: it is named and loaded", r.json["detector"] == "grid" and "grid" in loaded(s), r)
+        r = s.form("/v1/detect", {"image": photo})
+        if t.answer("detect: another detector", r, 200, "POST", "/v1/detect"):
+            t.check("detect: its faces", len(r.json["faces"]) == 64, len(r.json["faces"]))
+        r = s.form(V, {"image1": photo, "image2": photo})
+        if t.answer("verify: another detector has no calibration", r, 422, "POST", V, "fmr_unsupported"):
+            t.check("verify: says why", "detector grid" in r.json["error"]["message"], r)
 
 
 def loaded(s):

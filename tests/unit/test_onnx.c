@@ -494,6 +494,55 @@ static void names_of_files(void **state)
     assert_string_equal(name, "other");
 }
 
+#define OWN                                                                                        \
+    "in x N,3,8,8\nout embedding\nf w 2,3,1,1 = 1 2 3 4 5 6\nConv x,w > c\n"                       \
+    "GlobalAveragePool c > g\nFlatten g > embedding\nmeta visavis.license MIT\n"
+#define OWN_INPUT(side, dim)                                                                       \
+    "meta visavis.input {\"width\":" side ",\"height\":" side ",\"channels\":\"bgr\","             \
+    "\"mean\":[1,2,3],\"scale\":[1,1,1],\"crop\":\"letterbox\",\"padding\":0.0,"                   \
+    "\"average\":\"mirror\",\"dim\":" dim "}\n"
+#define OWN_SOURCE "meta visavis.source {\"file\":\"a.pt\",\"sha256\":\"12ab\"}\n"
+
+/* Files that visavis exported: the metadata says what it is, and has to go with the graph. */
+static void exported(void **state)
+{
+    (void)state;
+    struct err_info err = ERR_INFO_INIT;
+    struct model *m = NULL;
+    char name[64];
+    static const struct {
+        const char *text, *says;
+    } REFUSED[] = {
+        {OWN OWN_INPUT("9", "2"), "the graph takes 8x8, visavis.input says 9x9"},
+        {OWN OWN_INPUT("0", "2"), "the graph takes 8x8, visavis.input says 0x0"},
+        {OWN OWN_INPUT("8", "3"), "output embedding is 2x1x1, visavis.input says 3 values"},
+        {OWN OWN_INPUT("8", "2") "meta visavis.role detector\n", "visavis.role is detector"},
+        {OWN OWN_INPUT("8", "2") "meta visavis.source [1]\n", "visavis.source must be"},
+        {OWN OWN_INPUT("8", "2") "meta visavis.classes [1]\n", "visavis.classes: 0 is no string"},
+        {OWN "meta visavis.input {}\n", "visavis.input: width is missing or wrong"},
+        {OWN "meta visavis.input\n", "visavis.input is not a JSON object"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(REFUSED); i++) {
+        const enum err rc = import_text(name, REFUSED[i].text, true, &err);
+        if (rc != ERR_MODEL || !strstr(err.message, REFUSED[i].says))
+            fail_msg("%zu: %s: \"%s\", expected \"%s\"", i, err_name(rc), err.message,
+                     REFUSED[i].says);
+    }
+    assert_int_equal(files_in_folder(), 0);
+    /* what a file does not say is not taken for allowed */
+    assert_int_equal(import_text(name, OWN OWN_INPUT("8", "2"), false, &err), ERR_LICENSE);
+    if (import_text(name, OWN OWN_INPUT("8", "2") OWN_SOURCE "meta visavis.restricted false\n",
+                    false, &err) ||
+        model_open(&m, folder, name, &err))
+        fail_msg("%s", err.message);
+    assert_true(m->role == MODEL_EMBEDDER && !m->restricted && m->input.bgr && m->input.w == 8);
+    assert_int_equal(m->input.crop, CROP_LETTERBOX);
+    assert_string_equal(m->input.average, "mirror");
+    assert_string_equal(m->license, "MIT");
+    assert_non_null(strstr(m->note, "a.pt, 12ab"));
+    model_close(m);
+}
+
 static void yunet(void **state)
 {
     (void)state;
@@ -647,9 +696,16 @@ int main(void)
 {
 #define WITH_FOLDER(f) cmocka_unit_test_setup_teardown(f, folder_new, folder_delete)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layers),          cmocka_unit_test(arithmetic), cmocka_unit_test(shapes),
-        cmocka_unit_test(refusals),        cmocka_unit_test(names),      WITH_FOLDER(embedder),
-        WITH_FOLDER(names_of_files),       WITH_FOLDER(yunet),           WITH_FOLDER(vgg),
+        cmocka_unit_test(layers),
+        cmocka_unit_test(arithmetic),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(names),
+        WITH_FOLDER(embedder),
+        WITH_FOLDER(names_of_files),
+        WITH_FOLDER(exported),
+        WITH_FOLDER(yunet),
+        WITH_FOLDER(vgg),
         cmocka_unit_test(cut_and_flipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

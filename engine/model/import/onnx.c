@@ -25,14 +25,6 @@ static const struct known {
 static const char *const YUNET[] = {"cls_8",  "cls_16",  "cls_32",  "obj_8", "obj_16", "obj_32",
                                     "bbox_8", "bbox_16", "bbox_32", "kps_8", "kps_16", "kps_32"};
 
-/* Where ArcFace's and SFace's 112 x 112 chips have the five points: the eye on the viewer's left,
- * the other, nose, mouth left, mouth right. */
-static const float POINTS[5][2] = {{38.2946f, 51.6963f},
-                                   {73.5318f, 51.5014f},
-                                   {56.0252f, 71.7366f},
-                                   {41.5493f, 92.3655f},
-                                   {70.7299f, 92.2041f}};
-
 static const struct known *known_file(const struct import_job *job)
 {
     for (size_t i = 0; i < ARRAY_LEN(KNOWN); i++)
@@ -89,12 +81,12 @@ static enum err describe_embedder(struct onnx_builder *b, struct model_draft *d)
     o->op = vector.op;
     snprintf(o->name, sizeof o->name, "embedding");
     d->role = MODEL_EMBEDDER;
-    d->input = (struct model_input){.w = CHIP_SIDE, .h = CHIP_SIDE, .crop = CROP_SIMILARITY};
+    d->input = (struct model_input){.w = CHIP_SIDE, .h = CHIP_SIDE};
+    model_five_points(&d->input);
     for (int i = 0; i < 3; i++) {
         d->input.mean[i] = inside ? 0 : 127.5f;
         d->input.scale[i] = inside ? 1 : 1 / 127.5f;
     }
-    memcpy(d->input.points, POINTS, sizeof POINTS);
     snprintf(d->input.average, sizeof d->input.average, "none");
     d->input.dim = (int)dim;
     return ERR_OK;
