@@ -53,6 +53,8 @@ static void drop_body(struct reply *rp)
     rp->owned = NULL;
     rp->borrowed = NULL;
     if (rp->fd >= 0) close(rp->fd);
+    if (rp->stream.close) rp->stream.close(rp->stream.self);
+    rp->stream = (struct reply_stream){0};
     rp->fd = -1;
     rp->len = 0;
 }
@@ -93,6 +95,16 @@ enum err reply_file(struct reply *rp, int status, const char *content_type, int 
     rp->content_type = content_type;
     rp->len = (size_t)st.st_size;
     return ERR_OK;
+}
+
+void reply_stream(struct reply *rp, int status, const char *content_type,
+                  const struct reply_stream *s)
+{
+    drop_body(rp);
+    rp->status = status;
+    rp->kind = REPLY_STREAM;
+    rp->content_type = content_type;
+    rp->stream = *s;
 }
 
 static int add_text(const char *text, size_t len, void *self)
