@@ -100,7 +100,7 @@ size_t app_valid_keys(struct app *app)
     return n;
 }
 
-void app_tick(struct app *app)
+void app_keys_follow(struct app *app)
 {
     struct err_info err = ERR_INFO_INIT;
     char escaped[ERR_MESSAGE_BYTES * 2];

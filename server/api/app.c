@@ -1,9 +1,15 @@
 #include "server/api/app.h"
 
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
 #include "server/api/warmup_png.h"
+#include "server/jobs/jobs.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+static const double EXPIRE_EVERY_S = 60;
 
 enum err app_open(struct app *app, const char *data_dir, const struct engine_options *engine,
                   struct err_info *err)
@@ -24,6 +30,7 @@ fail:
 
 void app_close(struct app *app)
 {
+    jobs_close(app->jobs);
     engine_close(app->engine);
     store_close(app->store);
     free(app->keys);
@@ -52,4 +59,29 @@ enum err app_warm_up(struct app *app, struct err_info *err)
     }
     atomic_store(&app->ready, true);
     return ERR_OK;
+}
+
+enum err app_start_jobs(struct app *app, const char *data_dir, const struct job_kind *kinds,
+                        struct err_info *err)
+{
+    app->jobs_expired = clock_seconds();
+    return jobs_open(
+        &app->jobs,
+        &(struct jobs_options){.store = app->store, .dir = data_dir, .kinds = kinds, .self = app},
+        err);
+}
+
+void app_tick(struct app *app)
+{
+    struct err_info err = ERR_INFO_INIT;
+    double now = clock_seconds();
+
+    app_keys_follow(app);
+    if (!app->jobs || now < app->jobs_expired + EXPIRE_EVERY_S) return;
+    app->jobs_expired = now;
+    if (jobs_expire(app->jobs, (int64_t)time(NULL) * 1000, &err)) {
+        char escaped[ERR_MESSAGE_BYTES * 2];
+        log_line(LOG_ERROR, "finished jobs cannot be removed", "\"detail\":\"%s\"",
+                 log_escape(escaped, sizeof escaped, err.message));
+    }
 }

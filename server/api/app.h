@@ -11,9 +11,13 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+struct jobs;
+struct job_kind;
+
 struct app {
     struct engine *engine;
     struct store *store;
+    struct jobs *jobs; /* NULL before app_start_jobs */
     struct http *http; /* NULL before it serves */
     bool loopback;     /* listens on a loopback address: open to local clients without a key */
     bool require_key;  /* a key is wanted even there */
@@ -22,6 +26,7 @@ struct app {
     struct store_key *keys; /* a copy of the store's: MHD threads must not wait for the disk */
     size_t n_keys;
     uint64_t keys_version;
+    double jobs_expired; /* clock_seconds() of the last look; the housekeeper's */
 };
 
 /* Opens store and engine, and proves the engine on a picture. data_dir is made where it is missing.
@@ -30,8 +35,16 @@ NODISCARD enum err app_open(struct app *app, const char *data_dir,
                             const struct engine_options *engine, struct err_info *err);
 void app_close(struct app *app);
 
-/* Once a second: a key that another process made or revoked takes effect. Logs what goes wrong. */
+/* Needs the store; kinds is borrowed, a NULL name ends it, and each run() gets app. Errors of
+ * jobs_open. */
+NODISCARD enum err app_start_jobs(struct app *app, const char *data_dir,
+                                  const struct job_kind *kinds, struct err_info *err);
+
+/* Once a second: a key that another process made or revoked takes effect; jobs expire. Logs what
+ * goes wrong. */
 void app_tick(struct app *app);
+/* The keys alone. */
+void app_keys_follow(struct app *app);
 NODISCARD enum err app_keys_reload(struct app *app, struct err_info *err);
 size_t app_valid_keys(struct app *app);
 

@@ -48,7 +48,11 @@ struct request {
     struct ulid id;
     const char *method, *path;
     const char *host, *origin, *authorization, *api_key; /* headers; NULL: not sent */
+    const char *last_event_id;                           /* the same */
     bool forwarded;                                      /* came through a proxy that says so */
+    /* From http_options.authorize: the id of the key, "local" without one; and the id of the one
+     * collection that this key is for, "": every one. */
+    char principal[ULID_CHARS + 1], scope[ULID_CHARS + 1];
     struct pair query[REQUEST_QUERY_MAX];
     int n_query;
     struct pair param[REQUEST_PARAMS_MAX]; /* key is a piece of the route's path: "{c}" gives "c" */
