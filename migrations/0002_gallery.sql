@@ -36,7 +36,6 @@ CREATE TABLE identities (
     UNIQUE (collection, external_id)
 ) STRICT;
 CREATE INDEX identities_by_collection ON identities (collection, row);
-CREATE INDEX identities_by_name ON identities (collection, name);
 
 CREATE TABLE identity_tags (
     identity INTEGER NOT NULL REFERENCES identities (row) ON DELETE CASCADE,
@@ -62,6 +61,7 @@ CREATE TABLE examples (
 CREATE INDEX examples_by_collection ON examples (collection, row);
 CREATE INDEX examples_by_identity ON examples (identity, row);
 CREATE INDEX examples_by_source ON examples (collection, source);
+CREATE INDEX examples_of_nobody ON examples (collection, row) WHERE identity IS NULL;
 CREATE INDEX examples_by_age ON examples (collection, created_ms);
 
 -- Apart from the examples, so that reading every embedding does not read every picture.
@@ -81,15 +81,43 @@ CREATE TABLE changes (
     PRIMARY KEY (collection, seq)
 ) STRICT, WITHOUT ROWID;
 
--- Changes that can be taken back: examples that went from one identity to another, identities that were made for it
--- and those that went because they were left empty (as JSON, without any vector or picture).
+-- Changes that can be taken back, each with its steps: examples that went from one identity to another, identities that
+-- were made for it and those that went because they were left empty. No vector and no picture is kept here.
 CREATE TABLE undo (
     row        INTEGER PRIMARY KEY AUTOINCREMENT,
     id         TEXT NOT NULL UNIQUE CHECK (length(id) = 26),
     collection INTEGER NOT NULL REFERENCES collections (row) ON DELETE CASCADE,
-    what       TEXT NOT NULL,                                          -- move, merge, ...
-    steps      TEXT NOT NULL,                                          -- JSON; undo.c has its form
+    what       TEXT NOT NULL CHECK (length(what) BETWEEN 1 AND 31),    -- move, merge, ...
     created_ms INTEGER NOT NULL,
     expires_ms INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX undo_by_collection ON undo (collection, row);
+
+-- Rows named here may be gone: a step whose example or identity is erased goes with its whole change.
+CREATE TABLE undo_steps (
+    undo          INTEGER NOT NULL REFERENCES undo (row) ON DELETE CASCADE,
+    n             INTEGER NOT NULL,                                    -- 1, 2, ...: taken back from the last to the first
+    op            INTEGER NOT NULL CHECK (op IN (1, 2, 3)),            -- example moved, identity made, identity retired
+    example       INTEGER,                                             -- moved: examples.row
+    from_identity INTEGER,                                             -- moved: NULL: from nobody
+    identity      INTEGER,                                             -- moved: to whom, NULL: nobody; or made, or retired
+    version       INTEGER,                                             -- made: of the identity when the change was complete
+    PRIMARY KEY (undo, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX undo_steps_by_example ON undo_steps (example) WHERE example IS NOT NULL;
+CREATE INDEX undo_steps_by_identity ON undo_steps (identity) WHERE identity IS NOT NULL;
+CREATE INDEX undo_steps_by_from ON undo_steps (from_identity) WHERE from_identity IS NOT NULL;
+
+-- Identities that can come back: what they were when they went.
+CREATE TABLE retired (
+    row         INTEGER PRIMARY KEY,                                   -- identities.row, then and when it comes back
+    undo        INTEGER NOT NULL REFERENCES undo (row) ON DELETE CASCADE,
+    id          TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    external_id TEXT,
+    metadata    TEXT NOT NULL,
+    tags        TEXT NOT NULL,                                         -- JSON array of strings
+    version     INTEGER NOT NULL,
+    created_ms  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX retired_by_undo ON retired (undo);

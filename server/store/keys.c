@@ -32,19 +32,27 @@ bool key_matches(const struct store_key *list, size_t n, const char *secret)
 static void read_row(struct store_key *out, sqlite3_stmt *st)
 {
     memset(out, 0, sizeof *out);
-    snprintf(out->id.s, sizeof out->id.s, "%s", (const char *)sqlite3_column_text(st, 0));
-    snprintf(out->name, sizeof out->name, "%s", (const char *)sqlite3_column_text(st, 1));
+    store__copy_text(out->id.s, sizeof out->id.s, st, 0);
+    store__copy_text(out->name, sizeof out->name, st, 1);
     if (sqlite3_column_bytes(st, 2) == KEY_HASH_BYTES)
         memcpy(out->hash, sqlite3_column_blob(st, 2), KEY_HASH_BYTES);
     out->created_ms = sqlite3_column_int64(st, 3);
     out->revoked_ms = sqlite3_column_int64(st, 4);
 }
 
+static enum err add(struct store_tx *tx, void *arg, struct err_info *err)
+{
+    struct store_key *k = arg;
+    k->created_ms = store_now_ms(tx);
+    return store__run(
+        NULL, tx, "INSERT INTO keys (id, name, hash, created_ms) VALUES (?1, ?2, ?3, ?4)",
+        ARGS(TEXT(k->id.s), TEXT(k->name), BLOB(k->hash, KEY_HASH_BYTES), INT(k->created_ms)), err);
+}
+
 enum err store_key_create(struct store_key *out, char secret[KEY_SECRET_MAX_BYTES], struct store *s,
                           const char *name, struct err_info *err)
 {
     uint8_t random[SECRET_RANDOM_BYTES];
-    enum err rc = ERR_OK;
 
     if (strlen(name) > KEY_NAME_MAX_BYTES)
         return err_set(err, ERR_INVALID, "the key's name has %zu bytes, the limit is %d",
@@ -54,79 +62,83 @@ enum err store_key_create(struct store_key *out, char secret[KEY_SECRET_MAX_BYTE
     memset(out, 0, sizeof *out);
     ulid_make(&out->id);
     snprintf(out->name, sizeof out->name, "%s", name);
-    out->created_ms = store__now_ms();
     char *p = stpcpy(secret, SECRET_PREFIX);
     for (int i = 0; i < SECRET_RANDOM_BYTES; i++) p += sprintf(p, "%02x", random[i]);
     key_hash(out->hash, secret);
+    return store_write(s, add, out, err);
+}
 
-    pthread_mutex_lock(&s->lock);
-    sqlite3_stmt *st = s->st[ST_KEY_ADD];
-    sqlite3_bind_text(st, 1, out->id.s, -1, SQLITE_STATIC);
-    sqlite3_bind_text(st, 2, out->name, -1, SQLITE_STATIC);
-    sqlite3_bind_blob(st, 3, out->hash, KEY_HASH_BYTES, SQLITE_STATIC);
-    sqlite3_bind_int64(st, 4, out->created_ms);
-    if (sqlite3_step(st) != SQLITE_DONE) rc = store__fail(s, "keep the key", err);
-    sqlite3_reset(st);
-    sqlite3_clear_bindings(st);
-    pthread_mutex_unlock(&s->lock);
+struct key_list {
+    struct store_key *keys;
+    size_t n, room;
+};
+
+static enum err read_all(struct store_tx *tx, void *arg, struct err_info *err)
+{
+    struct key_list *l = arg;
+    sqlite3_stmt *st = NULL;
+    bool row;
+    enum err rc = store__query(
+        &st, tx, "SELECT id, name, hash, created_ms, revoked_ms FROM keys ORDER BY id", NULL, err);
+
+    while (!rc && !(rc = store__step(&row, st, err)) && row) {
+        if (l->n == l->room) {
+            l->room = l->room ? l->room * 2 : 16;
+            struct store_key *more = reallocarray(l->keys, l->room, sizeof *more);
+            if (!more) {
+                rc = err_set(err, ERR_NOMEM, "no memory for %zu keys", l->room);
+                break;
+            }
+            l->keys = more;
+        }
+        read_row(&l->keys[l->n++], st);
+        rc = store__columns_read(st, err);
+    }
+    store__end(st);
     return rc;
 }
 
 enum err store_key_list(struct store_key **list, size_t *n, struct store *s, struct err_info *err)
 {
-    struct store_key *keys = NULL;
-    size_t count = 0, room = 0;
-    enum err rc = ERR_OK;
-    int step;
+    struct key_list l = {0};
+    enum err rc = store_read(s, read_all, &l, err);
 
-    pthread_mutex_lock(&s->lock);
-    sqlite3_stmt *st = s->st[ST_KEY_LIST];
-    while ((step = sqlite3_step(st)) == SQLITE_ROW) {
-        if (count == room) {
-            room = room ? room * 2 : 16;
-            struct store_key *more = reallocarray(keys, room, sizeof *keys);
-            if (!more) {
-                rc = err_set(err, ERR_NOMEM, "no memory for %zu keys", room);
-                break;
-            }
-            keys = more;
-        }
-        read_row(&keys[count++], st);
-    }
-    if (!rc && step != SQLITE_DONE) rc = store__fail(s, "read the keys", err);
-    sqlite3_reset(st);
-    pthread_mutex_unlock(&s->lock);
     if (rc) {
-        free(keys);
+        free(l.keys);
         return rc;
     }
-    *list = keys;
-    *n = count;
+    *list = l.keys;
+    *n = l.n;
     return ERR_OK;
+}
+
+struct revocation {
+    const char *id;
+    struct store_key *out;
+};
+
+static enum err revoke(struct store_tx *tx, void *arg, struct err_info *err)
+{
+    const struct revocation *r = arg;
+    sqlite3_stmt *st = NULL;
+    bool row = false;
+    enum err rc = store__query(&st, tx,
+                               "UPDATE keys SET revoked_ms = coalesce(revoked_ms, ?2) WHERE id = ?1"
+                               " RETURNING id, name, hash, created_ms, revoked_ms",
+                               ARGS(TEXT(r->id), INT(store_now_ms(tx))), err);
+
+    if (!rc && !(rc = store__step(&row, st, err)) && row) {
+        read_row(r->out, st);
+        rc = store__columns_read(st, err);
+    }
+    store__end(st);
+    if (!rc && !row) rc = err_set(err, ERR_NOT_FOUND, "there is no key with the id %.40s", r->id);
+    return rc;
 }
 
 enum err store_key_revoke(struct store_key *out, struct store *s, const char *id,
                           struct err_info *err)
 {
-    sqlite3_stmt *revoke = s->st[ST_KEY_REVOKE], *get = s->st[ST_KEY_GET];
-    enum err rc = ERR_OK;
-
-    pthread_mutex_lock(&s->lock);
-    sqlite3_bind_text(revoke, 1, id, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(revoke, 2, store__now_ms());
-    sqlite3_bind_text(get, 1, id, -1, SQLITE_STATIC);
-    if (sqlite3_step(revoke) != SQLITE_DONE)
-        rc = store__fail(s, "revoke the key", err);
-    else if (sqlite3_changes(s->db) == 0)
-        rc = err_set(err, ERR_NOT_FOUND, "there is no key with the id %.40s", id);
-    else if (sqlite3_step(get) != SQLITE_ROW)
-        rc = store__fail(s, "read the key", err);
-    else
-        read_row(out, get);
-    sqlite3_reset(revoke);
-    sqlite3_reset(get);
-    sqlite3_clear_bindings(revoke);
-    sqlite3_clear_bindings(get);
-    pthread_mutex_unlock(&s->lock);
-    return rc;
+    struct revocation r = {id, out};
+    return store_write(s, revoke, &r, err);
 }

@@ -1,22 +1,21 @@
+/* Opening and closing, and reading: a pool of connections, one for each thread that reads now. */
 #include "server/store/store_internal.h"
 
 #include "server/store/migrate.h"
+#include "server/store/undo.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { BUSY_TIMEOUT_MS = 5000, PATH_BYTES = 4096 };
-
-static const char *const statements[ST_COUNT] = {
-    [ST_KEY_ADD] = "INSERT INTO keys (id, name, hash, created_ms) VALUES (?1, ?2, ?3, ?4)",
-    [ST_KEY_LIST] = "SELECT id, name, hash, created_ms, revoked_ms FROM keys ORDER BY id",
-    [ST_KEY_GET] = "SELECT id, name, hash, created_ms, revoked_ms FROM keys WHERE id = ?1",
-    [ST_KEY_REVOKE] = "UPDATE keys SET revoked_ms = coalesce(revoked_ms, ?2) WHERE id = ?1",
-    [ST_DATA_VERSION] = "PRAGMA data_version",
+enum {
+    IDLE_MAX = 32,              /* read connections kept for later */
+    CHECK_MAX_BYTES = 16 << 20, /* a database up to here is checked at each start: 30 ms at most */
 };
 
 int64_t store__now_ms(void)
@@ -26,31 +25,39 @@ int64_t store__now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-enum err store__fail(struct store *s, const char *what, struct err_info *err)
+int64_t store_now_ms(const struct store_tx *tx)
 {
-    int code = sqlite3_errcode(s->db) & 0xff;
-    enum err rc = code == SQLITE_FULL                            ? ERR_STORAGE_FULL
-                  : code == SQLITE_BUSY || code == SQLITE_LOCKED ? ERR_BUSY
-                  : code == SQLITE_NOMEM                         ? ERR_NOMEM
-                                                                 : ERR_IO;
-    return err_set(err, rc, "the database: cannot %s: %s", what, sqlite3_errmsg(s->db));
+    return tx->now_ms;
+}
+
+/* The entries of a folder are on the disk. */
+static void sync_dir(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return; /* not readable: nothing more can be done about it */
+    fsync(fd);
+    close(fd);
 }
 
 /* mkdir -p, mode 0700 for what is new. */
 static enum err make_dir(const char *dir, struct err_info *err)
 {
-    char path[PATH_BYTES];
+    char path[STORE_PATH_BYTES], parent[STORE_PATH_BYTES];
     struct stat st;
 
     if ((size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path || !*path)
         return err_set(err, ERR_INVALID, "the data folder's name is empty or too long");
+    strcpy(parent, *path == '/' ? "/" : ".");
     for (char *p = path + 1;; p++) {
         if (*p && *p != '/') continue;
         char end = *p;
         *p = 0;
-        if (mkdir(path, 0700) && errno != EEXIST)
+        if (!mkdir(path, 0700))
+            sync_dir(parent);
+        else if (errno != EEXIST)
             return err_set(err, ERR_IO, "cannot make the data folder %s: %s", path,
                            strerror(errno));
+        strcpy(parent, path);
         *p = end;
         if (!end) break;
     }
@@ -59,39 +66,64 @@ static enum err make_dir(const char *dir, struct err_info *err)
     return ERR_OK;
 }
 
-static enum err prepare(struct store *s, struct err_info *err)
+/* Readable by its owner alone; SQLite gives the -wal and -shm beside it the same mode. mknod and
+ * not open: closing a file drops every lock that this process holds on it, also another store's. */
+static enum err make_file(const char *path, struct err_info *err)
 {
-    for (int i = 0; i < ST_COUNT; i++)
-        if (sqlite3_prepare_v3(s->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &s->st[i],
-                               NULL))
-            return store__fail(s, "prepare a statement", err);
-    return ERR_OK;
+    if (!mknod(path, S_IFREG | 0600, 0) || errno == EEXIST) return ERR_OK;
+    return err_set(err, errno == ENOSPC || errno == EDQUOT ? ERR_STORAGE_FULL : ERR_IO,
+                   "cannot make %s: %s", path, strerror(errno));
+}
+
+/* Damage that opening does not meet would be met by a request; to read everything of a large
+ * database takes too long here. */
+static enum err check(struct store__conn *c, const char *path, struct err_info *err)
+{
+    struct store_tx tx = {.conn = c};
+    struct stat file;
+    sqlite3_stmt *st = NULL;
+    bool row = false;
+    enum err rc;
+
+    if (stat(path, &file) || file.st_size > CHECK_MAX_BYTES) return ERR_OK;
+    if ((rc = store__query(&st, &tx, "PRAGMA quick_check(1)", NULL, err))) return rc;
+    if (!(rc = store__step(&row, st, err)) && row && strcmp(store__text(st, 0), "ok") != 0)
+        rc = err_set(err, ERR_IO,
+                     "the database is damaged (%.120s): stop visavis, keep a copy of the data "
+                     "folder, and put a backup in its place",
+                     store__text(st, 0));
+    store__end(st);
+    return rc;
+}
+
+static enum err open_all(struct store *s, struct err_info *err)
+{
+    struct store__conn *c = NULL;
+    enum err rc;
+
+    if ((rc = make_file(s->path, err)) || (rc = store__conn_open(&c, s->path, true, err)))
+        return rc;
+    if ((rc = store__migrate(c->db, store_migrations, err)) || (rc = check(c, s->path, err))) {
+        store__conn_close(c);
+        return rc;
+    }
+    if ((rc = store__writer_start(&s->writer, c, err))) return rc;
+    return store__conn_open(&s->watch, s->path, false, err);
 }
 
 enum err store_open(struct store **out, const char *dir, struct err_info *err)
 {
-    char path[PATH_BYTES];
     enum err rc = make_dir(dir, err);
     if (rc) return rc;
-    if ((size_t)snprintf(path, sizeof path, "%s/visavis.db", dir) >= sizeof path)
-        return err_set(err, ERR_INVALID, "the data folder's name is too long");
     struct store *s = calloc(1, sizeof *s);
     if (!s) return err_set(err, ERR_NOMEM, "no memory for the store");
     pthread_mutex_init(&s->lock, NULL);
-    /* Hashes only, but nobody else's business: the database and its -wal are made readable by their
-     * owner alone. */
-    mode_t before = umask(0077);
-    int failed = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
-    sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
-    if (failed || sqlite3_exec(s->db,
-                               "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                               "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;",
-                               NULL, NULL, NULL)) {
-        rc = store__fail(s, "open it", err);
-        err_prefix(err, "%s", path);
-    }
-    umask(before);
-    if (rc || (rc = store__migrate(s, store_migrations, err)) || (rc = prepare(s, err))) {
+    pthread_mutex_init(&s->watch_lock, NULL);
+    if ((size_t)snprintf(s->path, sizeof s->path, "%s/visavis.db", dir) >= sizeof s->path)
+        rc = err_set(err, ERR_INVALID, "the data folder's name is too long");
+    else if ((rc = open_all(s, err)))
+        err_prefix(err, "%s", s->path);
+    if (rc) {
         store_close(s);
         return rc;
     }
@@ -102,23 +134,77 @@ enum err store_open(struct store **out, const char *dir, struct err_info *err)
 void store_close(struct store *s)
 {
     if (!s) return;
-    for (int i = 0; i < ST_COUNT; i++) sqlite3_finalize(s->st[i]);
-    sqlite3_close(s->db);
+    while (s->idle) {
+        struct store__conn *c = s->idle;
+        s->idle = c->next;
+        store__conn_close(c);
+    }
+    store__conn_close(s->watch);
+    store__writer_stop(s->writer); /* the last connection: SQLite empties the log and removes it */
+    pthread_mutex_destroy(&s->watch_lock);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
+static enum err take(struct store__conn **out, struct store *s, struct err_info *err)
+{
+    pthread_mutex_lock(&s->lock);
+    struct store__conn *c = s->idle;
+    if (c) {
+        s->idle = c->next;
+        s->n_idle--;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!c) return store__conn_open(out, s->path, false, err);
+    *out = c;
+    return ERR_OK;
+}
+
+static void give_back(struct store *s, struct store__conn *c)
+{
+    pthread_mutex_lock(&s->lock);
+    bool keep = s->n_idle < IDLE_MAX && sqlite3_get_autocommit(c->db);
+    if (keep) {
+        c->next = s->idle;
+        s->idle = c;
+        s->n_idle++;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!keep) store__conn_close(c);
+}
+
+enum err store_read(struct store *s, store_job *job, void *arg, struct err_info *err)
+{
+    struct store__conn *c = NULL;
+    enum err rc = take(&c, s, err);
+
+    if (rc) return rc;
+    struct store_tx tx = {.conn = c, .now_ms = store__now_ms()};
+    if (!(rc = store__run(NULL, &tx, "BEGIN", NULL, err))) {
+        rc = job(&tx, arg, err);
+        (void)!store__run(NULL, &tx, "ROLLBACK", NULL, NULL); /* there is nothing to keep */
+    }
+    give_back(s, c);
+    return rc;
+}
+
+enum err store_write(struct store *s, store_job *job, void *arg, struct err_info *err)
+{
+    return store__writer_run(s->writer, job, arg, err);
+}
+
+enum err store_scrub(struct store *s, struct err_info *err)
+{
+    return store__writer_run(s->writer, NULL, NULL, err);
+}
+
 enum err store_version(uint64_t *out, struct store *s, struct err_info *err)
 {
-    enum err rc = ERR_OK;
-    pthread_mutex_lock(&s->lock);
-    /* data_version counts other connections' commits, total_changes ours. */
-    if (sqlite3_step(s->st[ST_DATA_VERSION]) == SQLITE_ROW)
-        *out = (uint64_t)sqlite3_column_int64(s->st[ST_DATA_VERSION], 0) << 32 |
-               (uint32_t)sqlite3_total_changes(s->db);
-    else
-        rc = store__fail(s, "read its version", err);
-    sqlite3_reset(s->st[ST_DATA_VERSION]);
-    pthread_mutex_unlock(&s->lock);
+    int64_t version;
+    pthread_mutex_lock(&s->watch_lock);
+    struct store_tx tx = {.conn = s->watch};
+    enum err rc = store__ints(&version, 1, NULL, &tx, "PRAGMA data_version", NULL, err);
+    pthread_mutex_unlock(&s->watch_lock);
+    if (!rc) *out = (uint64_t)version;
     return rc;
 }

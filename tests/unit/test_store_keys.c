@@ -5,9 +5,8 @@
 
 #include <cmocka.h>
 
-#include "server/store/migrate.h"
 #include "server/store/store.h"
-#include "server/store/store_internal.h"
+#include "tests/unit/store_dir.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -15,35 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char dir[64];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    strcpy(dir, "/tmp/visavis-store-XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    static const char *const files[] = {"", "-wal", "-shm"};
-    char path[100];
-    (void)state;
-    for (int i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s/visavis.db%s", dir, files[i]);
-        unlink(path);
-    }
-    return rmdir(dir);
-}
-
-static struct store *open_store(void)
-{
-    struct store *s = NULL;
-    struct err_info err = ERR_INFO_INIT;
-    if (store_open(&s, dir, &err)) fail_msg("%s", err.message);
-    return s;
-}
 
 static void a_key_lives_and_dies(void **state)
 {
@@ -144,7 +114,7 @@ static void private_files(void **state)
     char path[100];
     struct stat st;
     (void)state;
-    snprintf(path, sizeof path, "%s/visavis.db", dir);
+    snprintf(path, sizeof path, "%s/visavis.db", store_dir);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 077, 0);
 }
@@ -168,7 +138,8 @@ static void many_at_once(void **state)
     struct store_key *list;
     size_t n;
     (void)state;
-    for (int i = 0; i < 6; i++) assert_int_equal(pthread_create(&t[i], NULL, open_and_add, dir), 0);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, open_and_add, store_dir), 0);
     for (int i = 0; i < 6; i++) {
         pthread_join(t[i], &failed);
         assert_null(failed);
@@ -180,50 +151,19 @@ static void many_at_once(void **state)
     store_close(s);
 }
 
-static void migrations(void **state)
-{
-    static const struct migration two[] = {{1, "0001_a.sql", "CREATE TABLE a (x) STRICT;"},
-                                           {0, 0, 0}};
-    struct store *s = open_store();
-    struct err_info err = ERR_INFO_INIT;
-    int newest = 0;
-    (void)state;
-    while (store_migrations[newest].version) {
-        assert_int_equal(store_migrations[newest].version, newest + 1);
-        newest++;
-    }
-    /* again: nothing to do */
-    assert_int_equal(store__migrate(s, store_migrations, &err), ERR_OK);
-    /* a database of the future */
-    char pragma[60];
-    snprintf(pragma, sizeof pragma, "PRAGMA user_version = %d", newest + 1);
-    assert_int_equal(sqlite3_exec(s->db, pragma, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(store__migrate(s, store_migrations, &err), ERR_CONFLICT);
-    assert_non_null(strstr(err.message, "newer"));
-    struct store *again = NULL;
-    assert_int_equal(store_open(&again, dir, &err), ERR_CONFLICT);
-    /* one that does not apply leaves everything as it was: STRICT wants types */
-    assert_int_equal(sqlite3_exec(s->db, "PRAGMA user_version = 0", NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(store__migrate(s, two, &err), ERR_IO);
-    assert_non_null(strstr(err.message, "0001_a.sql"));
-    assert_true(sqlite3_get_autocommit(s->db));
-    store_close(s);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_key_lives_and_dies, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(refusals, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_key_lives_and_dies, make_store_dir, remove_store_dir),
+        cmocka_unit_test_setup_teardown(refusals, make_store_dir, remove_store_dir),
         cmocka_unit_test(hash_is_sha256),
-        cmocka_unit_test_setup_teardown(others_changes_are_seen, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(many_at_once, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(migrations, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(others_changes_are_seen, make_store_dir, remove_store_dir),
+        cmocka_unit_test_setup_teardown(many_at_once, make_store_dir, remove_store_dir),
     };
     const struct CMUnitTest files[] = {cmocka_unit_test(private_files)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (make_dir(NULL)) return 1;
+    if (make_store_dir(NULL)) return 1;
     store_close(open_store());
-    failed += cmocka_run_group_tests(files, NULL, remove_dir);
+    failed += cmocka_run_group_tests(files, NULL, remove_store_dir);
     return failed;
 }
