@@ -1,5 +1,5 @@
-/* GET /v1/jobs/{id}/events: server-sent events (WHATWG HTML, section 9.2). An event is the job as it
- * is at that moment, so a client that comes back needs no history: where Last-Event-ID names the
+/* GET /v1/jobs/{id}/events: server-sent events (WHATWG HTML, section 9.2). An event is the job as
+ * it is at that moment, so a client that comes back needs no history: where Last-Event-ID names the
  * present state it waits for the next one, else it gets the present one. */
 #include "server/api/api.h"
 #include "server/api/jobs.h"

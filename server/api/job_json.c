@@ -5,9 +5,8 @@
 static json_t *result_json(const struct store_job_row *r)
 {
     if (!r->result_type[0]) return json_null();
-    return json_pack("{s:o, s:s, s:I}", "url",
-                     json_sprintf("/v1/jobs/%s/result", r->id.s), "content_type", r->result_type,
-                     "bytes", (json_int_t)r->result_bytes);
+    return json_pack("{s:o, s:s, s:I}", "url", json_sprintf("/v1/jobs/%s/result", r->id.s),
+                     "content_type", r->result_type, "bytes", (json_int_t)r->result_bytes);
 }
 
 static json_t *error_json(const struct store_job_row *r)

@@ -113,8 +113,8 @@ enum err api_jobs(struct app *app, struct request *rq, struct reply *rp, struct 
         return rc;
     }
     return reply_json(
-        rp, 200,
-        json_pack("{s:o, s:s?}", "items", p.items, "next_cursor", p.more ? p.last : NULL), err);
+        rp, 200, json_pack("{s:o, s:s?}", "items", p.items, "next_cursor", p.more ? p.last : NULL),
+        err);
 }
 
 /* GET /v1/jobs/{id} */

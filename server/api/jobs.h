@@ -11,8 +11,8 @@
 extern const struct job_kind api_job_kinds[];
 
 /* Submits o for the request's key and answers 202 with Location and the job's JSON. Of *o, key and
- * parameters are set here. parameters: an object whose reference is taken; NULL is ERR_NOMEM. Errors
- * of jobs_submit. */
+ * parameters are set here. parameters: an object whose reference is taken; NULL is ERR_NOMEM.
+ * Errors of jobs_submit. */
 NODISCARD enum err job_submit(struct app *app, struct request *rq, struct reply *rp,
                               struct job_order *o, json_t *parameters, struct err_info *err);
 

@@ -38,9 +38,8 @@ static enum err take_up_one(struct jobs *j, struct store_tx *tx, struct store_jo
                             struct err_info *err)
 {
     const struct job_kind *kind = jobs__kind(j, row->kind);
-    struct store_job_end end = {.state = STORE_JOB_INTERRUPTED,
-                                .error_code = "interrupted",
-                                .ttl_ms = j->o.ttl_s * 1000};
+    struct store_job_end end = {
+        .state = STORE_JOB_INTERRUPTED, .error_code = "interrupted", .ttl_ms = j->o.ttl_s * 1000};
     const bool ran = row->state == STORE_JOB_RUNNING;
 
     if (ran && row->cancel)
@@ -398,5 +397,6 @@ enum err jobs_expire(struct jobs *j, int64_t now_ms, struct err_info *err)
 {
     struct expiring e = {.now_ms = now_ms};
     enum err rc = store_write(j->o.store, expire_rows, &e, err);
-    return rc || !e.n ? rc : jobs_files_follow(j, err);
+    /* Also where none expired: another process may have erased some. */
+    return rc ? rc : jobs_files_follow(j, err);
 }

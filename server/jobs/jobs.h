@@ -1,18 +1,18 @@
 /* Jobs: work that takes long, one at a time, on a thread of its own. A client asks for one, follows
  * its progress and fetches the result later.
  *
- * A job is a row (server/store/jobs.h) and files (server/store/job_files.h), both on the disk before
- * jobs_submit returns. What is queued or runs is in memory too: its progress, who listens to it. A
- * kind of job is a function, run(), in a table.
+ * A job is a row (server/store/jobs.h) and files (server/store/job_files.h), both on the disk
+ * before jobs_submit returns. What is queued or runs is in memory too: its progress, who listens to
+ * it. A kind of job is a function, run(), in a table.
  *
- * When the server stops or dies with a job in work, the next start begins it again where its kind is
- * restartable (three times at most: it may be what killed the server), else it is `interrupted`.
+ * When the server stops or dies with a job in work, the next start begins it again where its kind
+ * is restartable (three times at most: it may be what killed the server), else it is `interrupted`.
  *
  * Threads: one runner; every function but those of run() may be called from any thread.
- * Locks, in this order: files, then the table's, then whatever a wake function takes. No lock of the
- * table is held across a transaction or a file.
- * Invariants: a row is final exactly once; a job is in the table from its row being queued until it
- * is final; files of a job without a row, and uploads of one that is final, are removed. */
+ * Locks, in this order: files, then the table's, then whatever a wake function takes. No lock of
+ * the table is held across a transaction or a file. Invariants: a row is final exactly once; a job
+ * is in the table from its row being queued until it is final; files of a job without a row, and
+ * uploads of one that is final, are removed. */
 #ifndef VISAVIS_SERVER_JOBS_JOBS_H
 #define VISAVIS_SERVER_JOBS_JOBS_H
 
@@ -25,23 +25,23 @@ struct job;  /* the one that runs, for run() */
 
 struct job_kind {
     const char *name; /* "cluster" */
-    /* On the runner. Looks at job_cancelled often (it also says that the server is stopping) and then
-     * returns any error. On ERR_OK the job is done, with the result that was given, if any; a result
-     * is not kept on an error, whose message is for the client. self: of jobs_options. */
+    /* On the runner. Looks at job_cancelled often (it also says that the server is stopping) and
+     * then returns any error. On ERR_OK the job is done, with the result that was given, if any; a
+     * result is not kept on an error, whose message is for the client. self: of jobs_options. */
     enum err (*run)(struct job *job, void *self, struct err_info *err);
     bool restartable; /* run() may be begun again from nothing */
 };
 
 struct jobs_options {
     struct store *store;
-    const char *dir; /* the data folder */
+    const char *dir;              /* the data folder */
     const struct job_kind *kinds; /* a NULL name ends it */
     void *self;
     int queue_max; /* jobs that may wait; 0: 16 */
     int64_t ttl_s; /* how long a finished job is kept; 0: a day */
 };
-/* Takes up what an earlier process left, and starts the runner. What o points to is borrowed. Errors
- * of store and files. */
+/* Takes up what an earlier process left, and starts the runner. What o points to is borrowed.
+ * Errors of store and files. */
 NODISCARD enum err jobs_open(struct jobs **out, const struct jobs_options *o, struct err_info *err);
 /* Asks the job that runs to end, and waits for it. Nobody may listen any more. */
 void jobs_close(struct jobs *j);
@@ -83,8 +83,8 @@ NODISCARD enum err jobs_cancel(struct job_view *out, bool *removed, struct jobs 
                                struct err_info *err);
 /* *fd: the caller's. ERR_NOT_FOUND. */
 NODISCARD enum err jobs_open_result(int *fd, struct jobs *j, const char *id, struct err_info *err);
-/* After rows of jobs were erased (store_job_erase_collection, a collection that went): a job that is
- * gone is told to end, and no file of it is left. */
+/* After rows of jobs were erased (store_job_erase_collection, a collection that went): a job that
+ * is gone is told to end, and no file of it is left. */
 NODISCARD enum err jobs_files_follow(struct jobs *j, struct err_info *err);
 /* Removes finished jobs whose time was over at now_ms (since 1970). */
 NODISCARD enum err jobs_expire(struct jobs *j, int64_t now_ms, struct err_info *err);

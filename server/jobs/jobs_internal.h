@@ -10,12 +10,12 @@
 
 /* A job that is queued or runs, and one that has just ended while somebody still holds it. */
 struct live {
-    struct live *next;         /* in the table: in the order in which they run */
-    struct store_job_row row;  /* as it is now; the row on the disk is a little behind */
-    unsigned events;           /* states of this attempt so far */
-    double phase_began;        /* clock_seconds() */
-    double told, saved;        /* when progress was last announced and written */
-    atomic_bool asked_to_end;  /* cancelled, erased, or the server stops */
+    struct live *next;        /* in the table: in the order in which they run */
+    struct store_job_row row; /* as it is now; the row on the disk is a little behind */
+    unsigned events;          /* states of this attempt so far */
+    double phase_began;       /* clock_seconds() */
+    double told, saved;       /* when progress was last announced and written */
+    atomic_bool asked_to_end; /* cancelled, erased, or the server stops */
     struct job_listener *first;
     int holders; /* the table, the runner, each listener */
 };

@@ -64,9 +64,8 @@ enum err job_upload_bytes(const uint8_t **data, size_t *len, struct job *job, in
         enum err rc = job_files_open_upload(&fd, &job->jobs->files, job->id, n, err);
         if (rc) return rc;
         off_t size = lseek(fd, 0, SEEK_END);
-        void *map = size == (off_t)in->len
-                        ? mmap(NULL, in->len, PROT_READ, MAP_PRIVATE, fd, 0)
-                        : MAP_FAILED;
+        void *map = size == (off_t)in->len ? mmap(NULL, in->len, PROT_READ, MAP_PRIVATE, fd, 0)
+                                           : MAP_FAILED;
         close(fd);
         if (size != (off_t)in->len)
             return err_set(err, ERR_IO, "upload %d of a job has %lld bytes, %zu were written", n,
@@ -292,8 +291,8 @@ static void finish(struct job *job, enum err rc, const struct err_info *err)
     enum store_job_state state = written ? STORE_JOB_CANCELLED : f.row.state; /* it was erased */
     log_job(state == STORE_JOB_FAILED ? LOG_WARN : LOG_INFO, "job", job,
             written ? "erased" : store_job_state_name(state), err);
-    if (job_files_drop(&j->files, job->id,
-                       state == STORE_JOB_DONE ? job_files_keep_result : NULL, &left))
+    if (job_files_drop(&j->files, job->id, state == STORE_JOB_DONE ? job_files_keep_result : NULL,
+                       &left))
         log_job(LOG_ERROR, "a job's files cannot be removed", job, "", &left);
     pthread_mutex_lock(&j->lock);
     if (!written) l->row = f.row;

@@ -2,6 +2,7 @@
  * undo records that name what goes, go with it. */
 #include "server/store/undo.h"
 
+#include "server/store/jobs.h"
 #include "server/store/store_internal.h"
 
 static const int64_t DAY_MS = 24LL * 3600 * 1000;
@@ -74,7 +75,8 @@ enum err store_erase_identity(struct store_receipt *r, struct store_tx *tx, int6
 
     if (rc) return rc;
     if (!found) return err_set(err, ERR_NOT_FOUND, "the identity is gone");
-    if ((rc = count_pictures(r, tx, COUNT_PICTURES "e.identity = ?1", row, err)) ||
+    if ((rc = store_job_erase_collection(r, tx, collection, err)) ||
+        (rc = count_pictures(r, tx, COUNT_PICTURES "e.identity = ?1", row, err)) ||
         (rc = drop(&r->undo_records, tx, forget, row, err)) ||
         (rc = drop(&told, tx, tell, row, err)) ||
         (rc = store__run(NULL, tx, "UPDATE collections SET seq = seq + ?2 WHERE row = ?1",
@@ -90,7 +92,7 @@ enum err store_erase_collection(struct store_receipt *r, struct store_tx *tx, in
     int64_t gone = 0;
     enum err rc = count_pictures(r, tx, COUNT_PICTURES "e.collection = ?1", row, err);
 
-    if (rc ||
+    if (rc || (rc = store_job_erase_collection(r, tx, row, err)) ||
         (rc = drop(&r->undo_records, tx, "DELETE FROM undo WHERE collection = ?1", row, err)) ||
         (rc = drop(&r->examples, tx, "DELETE FROM examples WHERE collection = ?1", row, err)) ||
         (rc = drop(&r->identities, tx, "DELETE FROM identities WHERE collection = ?1", row, err)) ||

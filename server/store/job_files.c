@@ -13,7 +13,7 @@ static const char NEW[] = ".new-"; /* before the id of a job that is not one yet
 static const char RESULT[] = "result", RESULT_NEW[] = "result.new";
 const char *const job_files_keep_result[] = {RESULT, NULL};
 
-enum { NAME_BYTES = 64 };
+enum { NAME_BYTES = 32, PATH_BYTES = JOB_FILES_PATH_BYTES + 128 };
 
 static enum err failed(const char *what, struct err_info *err)
 {
@@ -23,17 +23,17 @@ static enum err failed(const char *what, struct err_info *err)
 }
 
 /* PREFIX is "" or NEW; name NULL: the folder itself. */
-static const char *path_of(char out[JOB_FILES_PATH_BYTES + NAME_BYTES], const struct job_files *f,
-                           const char *prefix, const char *id, const char *name)
+static const char *path_of(char out[PATH_BYTES], const struct job_files *f, const char *prefix,
+                           const char *id, const char *name)
 {
-    snprintf(out, JOB_FILES_PATH_BYTES + NAME_BYTES, "%s/%s%.26s%s%.16s", f->dir, prefix, id,
-             name ? "/" : "", name ? name : "");
+    snprintf(out, PATH_BYTES, "%s/%s%.26s%s%s", f->dir, prefix, id, name ? "/" : "",
+             name ? name : "");
     return out;
 }
 
-static const char *upload_name(char out[16], int n)
+static const char *upload_name(char out[NAME_BYTES], int n)
 {
-    snprintf(out, 16, "upload.%d", n);
+    snprintf(out, NAME_BYTES, "upload.%d", n);
     return out;
 }
 
@@ -136,7 +136,7 @@ enum err job_files_open(struct job_files *out, const char *data_dir, struct err_
 enum err job_files_put(const struct job_files *f, const char *id, const struct store_bytes *uploads,
                        int n, struct err_info *err)
 {
-    char dir[JOB_FILES_PATH_BYTES + NAME_BYTES], path[JOB_FILES_PATH_BYTES + NAME_BYTES], name[16];
+    char dir[PATH_BYTES], path[PATH_BYTES], name[NAME_BYTES];
     enum err rc = ERR_OK;
 
     if (mkdir(path_of(dir, f, NEW, id, NULL), 0700)) return failed("make the folder of", err);
@@ -150,7 +150,7 @@ enum err job_files_put(const struct job_files *f, const char *id, const struct s
 
 enum err job_files_adopt(const struct job_files *f, const char *id, struct err_info *err)
 {
-    char from[JOB_FILES_PATH_BYTES + NAME_BYTES], to[JOB_FILES_PATH_BYTES + NAME_BYTES];
+    char from[PATH_BYTES], to[PATH_BYTES];
     if (rename(path_of(from, f, NEW, id, NULL), path_of(to, f, "", id, NULL)))
         return failed("keep", err);
     return sync_dir(f->dir, err);
@@ -159,7 +159,7 @@ enum err job_files_adopt(const struct job_files *f, const char *id, struct err_i
 static enum err open_file(int *out, const struct job_files *f, const char *id, const char *name,
                           struct err_info *err)
 {
-    char path[JOB_FILES_PATH_BYTES + NAME_BYTES];
+    char path[PATH_BYTES];
     int fd = open(path_of(path, f, "", id, name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 && errno == ENOENT)
         return err_set(err, ERR_NOT_FOUND, "the job %.26s has no %s (any more)", id, name);
@@ -171,15 +171,14 @@ static enum err open_file(int *out, const struct job_files *f, const char *id, c
 enum err job_files_open_upload(int *fd, const struct job_files *f, const char *id, int n,
                                struct err_info *err)
 {
-    char name[16];
+    char name[NAME_BYTES];
     return open_file(fd, f, id, upload_name(name, n), err);
 }
 
 enum err job_files_put_result(const struct job_files *f, const char *id, const void *bytes,
                               size_t len, struct err_info *err)
 {
-    char dir[JOB_FILES_PATH_BYTES + NAME_BYTES], fresh[JOB_FILES_PATH_BYTES + NAME_BYTES],
-        path[JOB_FILES_PATH_BYTES + NAME_BYTES];
+    char dir[PATH_BYTES], fresh[PATH_BYTES], path[PATH_BYTES];
     enum err rc;
 
     if (mkdir(path_of(dir, f, "", id, NULL), 0700) && errno != EEXIST)
@@ -201,7 +200,7 @@ enum err job_files_open_result(int *fd, const struct job_files *f, const char *i
 enum err job_files_drop(const struct job_files *f, const char *id, const char *const *keep,
                         struct err_info *err)
 {
-    char dir[JOB_FILES_PATH_BYTES + NAME_BYTES];
+    char dir[PATH_BYTES];
     return drop_dir(path_of(dir, f, "", id, NULL), keep, err);
 }
 

@@ -115,9 +115,9 @@ enum err store_job_add(struct store_tx *tx, const struct store_job_new *n, struc
                           err)))
         return rc;
     for (int i = 0; !rc && i < n->n_uploads; i++)
-        rc = store__run(
-            NULL, tx, upload,
-            ARGS(INT(row), INT(i), TEXT(n->uploads[i].name), INT(n->uploads[i].bytes)), err);
+        rc = store__run(NULL, tx, upload,
+                        ARGS(INT(row), INT(i), TEXT(n->uploads[i].name), INT(n->uploads[i].bytes)),
+                        err);
     return rc;
 }
 
@@ -184,9 +184,9 @@ enum err store_job_uploads(struct store_tx *tx, const char *id, store_job_upload
 enum err store_job_list(struct store_tx *tx, const struct store_job_query *q, store_job_each *each,
                         void *self, struct err_info *err)
 {
-    static const char sql[] = COLUMNS
-        "WHERE (?1 IS NULL OR j.key = ?1) AND (?2 IS NULL OR j.state = ?2)"
-        " AND (?3 IS NULL OR j.id < ?3) ORDER BY j.id DESC LIMIT ?4";
+    static const char sql[] =
+        COLUMNS "WHERE (?1 IS NULL OR j.key = ?1) AND (?2 IS NULL OR j.state = ?2)"
+                " AND (?3 IS NULL OR j.id < ?3) ORDER BY j.id DESC LIMIT ?4";
     const char *state = q->state < 0 ? NULL : state_names[q->state];
     return read_each(tx, sql, ARGS(TEXT(q->key), TEXT(state), TEXT(q->before), INT(q->limit)), each,
                      self, err);
@@ -299,7 +299,7 @@ enum err store_job_cancel(enum store_job_state *was, struct store_tx *tx, const 
 {
     static const char mark[] = "UPDATE jobs SET cancel = 1 WHERE id = ?1";
     static const char remove[] = "DELETE FROM jobs WHERE id = ?1";
-    struct store_job_row j;
+    struct store_job_row j = {0};
     enum err rc = store_job_get(&j, tx, id, err);
 
     if (rc) return rc;
@@ -319,10 +319,10 @@ enum err store_job_expire(int64_t *n, struct store_tx *tx, int64_t now_ms, struc
 enum err store_job_erase_collection(struct store_receipt *r, struct store_tx *tx,
                                     int64_t collection, struct err_info *err)
 {
-    static const char count[] =
-        "SELECT count(result_type), (SELECT count(*) FROM job_uploads u JOIN jobs k ON k.row = u.job"
-        " WHERE k.collection = ?1 AND k.state IN ('queued', 'running'))"
-        " FROM jobs WHERE collection = ?1";
+    static const char count[] = "SELECT count(result_type), (SELECT count(*) FROM job_uploads u "
+                                "JOIN jobs k ON k.row = u.job"
+                                " WHERE k.collection = ?1 AND k.state IN ('queued', 'running'))"
+                                " FROM jobs WHERE collection = ?1";
     static const char remove[] = "DELETE FROM jobs WHERE collection = ?1";
     int64_t counts[2];
     enum err rc = store__ints(counts, 2, NULL, tx, count, ARGS(INT(collection)), err);

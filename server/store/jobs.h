@@ -34,12 +34,12 @@ struct store_job_row { /* a value */
     int attempts; /* how often it was started */
     bool cancel;  /* its end was asked for while it ran */
     char phase[STORE_JOB_WORD_MAX + 1];
-    int64_t done, total;                                    /* of the phase; total 0: not known */
-    char key[ULID_CHARS + 1];                               /* who asked for it; "": no key */
-    int64_t collection;                                     /* its row; 0: none */
-    char collection_id[ULID_CHARS + 1];                     /* "": none */
+    int64_t done, total;                                     /* of the phase; total 0: not known */
+    char key[ULID_CHARS + 1];                                /* who asked for it; "": no key */
+    int64_t collection;                                      /* its row; 0: none */
+    char collection_id[ULID_CHARS + 1];                      /* "": none */
     int64_t created_ms, started_ms, finished_ms, expires_ms; /* 0: not yet */
-    char result_type[STORE_JOB_WORD_MAX + 1];               /* "": no result */
+    char result_type[STORE_JOB_WORD_MAX + 1];                /* "": no result */
     int64_t result_bytes;
     char error_code[STORE_JOB_WORD_MAX + 1]; /* "": none */
     char error_message[ERR_MESSAGE_BYTES];
@@ -104,8 +104,8 @@ NODISCARD enum err store_job_progress(bool *cancel, struct store_tx *tx, const c
 /* running -> queued, to be begun again. ERR_NOT_FOUND. */
 NODISCARD enum err store_job_requeue(struct store_tx *tx, const char *id, struct err_info *err);
 struct store_job_end {
-    enum store_job_state state;           /* a final one */
-    const char *result_type;              /* NULL: no result */
+    enum store_job_state state; /* a final one */
+    const char *result_type;    /* NULL: no result */
     int64_t result_bytes;
     const char *error_code, *error_message; /* NULL: none */
     int64_t ttl_ms;
@@ -113,8 +113,8 @@ struct store_job_end {
 /* queued or running -> final. ERR_NOT_FOUND: it was erased, or had ended. */
 NODISCARD enum err store_job_finish(struct store_tx *tx, const char *id,
                                     const struct store_job_end *end, struct err_info *err);
-/* What a client's DELETE means: a queued job is cancelled, a running one marked (cancel), a finished
- * one removed. *was: the state that it had. ERR_NOT_FOUND. */
+/* What a client's DELETE means: a queued job is cancelled, a running one marked (cancel), a
+ * finished one removed. *was: the state that it had. ERR_NOT_FOUND. */
 NODISCARD enum err store_job_cancel(enum store_job_state *was, struct store_tx *tx, const char *id,
                                     int64_t ttl_ms, struct err_info *err);
 

@@ -10,7 +10,7 @@
 /* A path below jobs/. */
 static inline const char *jobs_path(const char *id, const char *name)
 {
-    static char path[300];
+    static char path[4096];
     snprintf(path, sizeof path, "%s/jobs%s%s%s%s", store_dir, *id ? "/" : "", id, *name ? "/" : "",
              name);
     return path;
