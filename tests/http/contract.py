@@ -18,7 +18,14 @@ class Contract:
         self.resolver = jsonschema.RefResolver("", self.doc)
 
     def routes(self):
-        return {f"{method.upper()} {path}" for path, item in self.doc["paths"].items() for method in item}
+        return {f"{method.upper()} {path}" for path, method, _ in self.operations()}
+
+    def operations(self):
+        """(path, method, operation) of each; a path's own parameters are none."""
+        for path, item in self.doc["paths"].items():
+            for method, operation in item.items():
+                if method != "parameters":
+                    yield path, method, operation
 
     def resolve(self, node):
         while "$ref" in node:
@@ -35,6 +42,8 @@ class Contract:
             return f"status {answer.status} of {method} {path} is not in openapi.yaml"
         response = self.resolve(operation["responses"][str(answer.status)])
         kind = answer.headers.get("content-type", "").split(";")[0]
+        if "content" not in response:
+            return f"a body with {answer.status}" if answer.body or kind else None
         if kind not in response["content"]:
             return f"content type {kind} of {answer.status} is not in openapi.yaml"
         if kind != "application/json":
@@ -53,20 +62,18 @@ class Contract:
             for kind, m in content.items():
                 if "example" in m:
                     yield f"{where} {kind}", m["schema"], m["example"]
-        for path, item in self.doc["paths"].items():
-            for method, op in item.items():
-                where = f"{method.upper()} {path}"
-                yield from media(where + " request", self.resolve(op.get("requestBody", {})).get("content", {}))
-                for status, r in op["responses"].items():
-                    yield from media(f"{where} {status}", self.resolve(r).get("content", {}))
+        for path, method, op in self.operations():
+            where = f"{method.upper()} {path}"
+            yield from media(where + " request", self.resolve(op.get("requestBody", {})).get("content", {}))
+            for status, r in op["responses"].items():
+                yield from media(f"{where} {status}", self.resolve(r).get("content", {}))
 
     def without_example(self):
         """Operations whose success has no example."""
-        for path, item in self.doc["paths"].items():
-            for method, op in item.items():
-                for kind, m in self.resolve(op["responses"]["200"])["content"].items():
-                    if "example" not in m:
-                        yield f"{method.upper()} {path} {kind}"
+        for path, method, op in self.operations():
+            for kind, m in self.resolve(op["responses"]["200"])["content"].items():
+                if "example" not in m:
+                    yield f"{method.upper()} {path} {kind}"
 
 
 METRIC = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{([a-zA-Z_]\w*="(?:[^"\\\n]|\\.)*"'

@@ -75,9 +75,8 @@ static enum err broken(struct job *job, void *self, struct err_info *err)
     (void)self;
     enum err rc = job_result(job, "text/plain", "half", 4, err);
     if (rc) return rc;
-    return int_parameter(job, "internal")
-               ? err_set(err, ERR_IO, "the disk said something private")
-               : err_set(err, ERR_NO_FACE, "no picture has a face");
+    return int_parameter(job, "internal") ? err_set(err, ERR_IO, "the disk said something private")
+                                          : err_set(err, ERR_NO_FACE, "no picture has a face");
 }
 
 static enum err nothing(struct job *job, void *self, struct err_info *err)
@@ -87,7 +86,7 @@ static enum err nothing(struct job *job, void *self, struct err_info *err)
 }
 
 static const struct job_kind kinds[] = {
-    {"count", count, true}, {"fragile", count, false},     {"sum", sum, true},
+    {"count", count, true},   {"fragile", count, false},  {"sum", sum, true},
     {"broken", broken, true}, {"nothing", nothing, true}, {NULL, NULL, false},
 };
 static const struct job_kind few_kinds[] = {{"sum", sum, true}, {NULL, NULL, false}};
@@ -324,13 +323,12 @@ static void the_queue_is_bounded(void **state)
     first = submit("count", "{\"steps\":1}");
     reaches(1);
     for (int i = 0; i < QUEUE_MAX; i++) waiting[i] = submit("nothing", "{}");
-    assert_int_equal(jobs_submit(&v, jobs,
-                                 &(struct job_order){.kind = "sum",
-                                                     .parameters = "{}",
-                                                     .uploads = &upload,
-                                                     .n_uploads = 1},
-                                 &err),
-                     ERR_BUSY);
+    assert_int_equal(
+        jobs_submit(&v, jobs,
+                    &(struct job_order){
+                        .kind = "sum", .parameters = "{}", .uploads = &upload, .n_uploads = 1},
+                    &err),
+        ERR_BUSY);
     assert_non_null(strstr(err.message, "2 jobs are waiting, which is the limit"));
     assert_int_equal(entries(jobs_path("", "")), 0);
     atomic_store(&gate, 1);
@@ -374,10 +372,8 @@ static enum err erase(struct store_tx *tx, void *arg, struct err_info *err)
 static void erased_under_way(void **state)
 {
     const struct job_upload upload = {"a", "abc", 3};
-    struct job_order o = {.kind = "count",
-                          .parameters = "{\"steps\":3}",
-                          .uploads = &upload,
-                          .n_uploads = 1};
+    struct job_order o = {
+        .kind = "count", .parameters = "{\"steps\":3}", .uploads = &upload, .n_uploads = 1};
     struct err_info err = ERR_INFO_INIT;
     struct job_listener l[2];
     struct job_view v[2], other;
@@ -408,8 +404,8 @@ static void erased_under_way(void **state)
     close_jobs();
 }
 
-/* Another process: submits, gets as far as the gate lets it, and is killed there. waiting NULL or the
- * kind of a second job. The ids come back. */
+/* Another process: submits, gets as far as the gate lets it, and is killed there. waiting NULL or
+ * the kind of a second job. The ids come back. */
 static void die_with(const char *kind, const char *waiting, bool cancel, struct ulid id[2])
 {
     const struct job_upload upload = {"kept", "abc", 3};
@@ -446,7 +442,8 @@ static void die_with(const char *kind, const char *waiting, bool cancel, struct 
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
     close(told[0]);
-    for (int i = 0; i < 2; i++) snprintf(id[i].s, sizeof id[i].s, "%.26s", n > 26u * (size_t)i ? all + 26 * i : "");
+    for (int i = 0; i < 2; i++)
+        snprintf(id[i].s, sizeof id[i].s, "%.26s", n > 26u * (size_t)i ? all + 26 * i : "");
 }
 
 static void killed_and_begun_again(void **state)

@@ -257,8 +257,8 @@ static void expiry_and_erasure(void **state)
     assert_int_equal(store_job_expire(&n, &tx, tx.now_ms + DAY_MS - 1, NULL), ERR_OK);
     assert_int_equal(n, 0);
     assert_int_equal(store_job_erase_collection(&r, &tx, c, NULL), ERR_OK);
-    assert_int_equal(r.reports, 1);  /* of the one that is done */
-    assert_int_equal(r.uploads, 4);  /* of those that are not at their end */
+    assert_int_equal(r.reports, 1); /* of the one that is done */
+    assert_int_equal(r.uploads, 4); /* of those that are not at their end */
     assert_int_equal(one(&tx, "SELECT count(*) FROM jobs"), 2);
     assert_int_equal(one(&tx, "SELECT count(*) FROM job_uploads"), 4);
     assert_int_equal(store_job_erase_collection(&r, &tx, c, NULL), ERR_OK);
