@@ -12,7 +12,7 @@ static json_t *result_json(const struct store_job_row *r)
 static json_t *error_json(const struct store_job_row *r)
 {
     if (!r->error_code[0]) return json_null();
-    return json_pack("{s:s, s:s}", "code", r->error_code, "message", r->error_message);
+    return json_pack("{s:s, s:o}", "code", r->error_code, "message", reply_text(r->error_message));
 }
 
 json_t *job_json(const struct job_view *v)

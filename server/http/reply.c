@@ -141,9 +141,7 @@ void reply_detail(struct reply *rp, const char *key, const char *value)
         rp->detail[rp->n_details++] = (struct pair){key, value};
 }
 
-/* Messages may quote what a client sent, which need not be UTF-8 (and may have been cut inside a
- * character). */
-static json_t *text_json(const char *s)
+json_t *reply_text(const char *s)
 {
     char plain[ERR_MESSAGE_BYTES];
     json_t *j = json_string(s);
@@ -165,12 +163,12 @@ void reply_error(struct reply *rp, const struct err_info *err, const char *reque
     assert(err->code != ERR_OK);
     json_t *details = json_object();
     for (int i = 0; i < rp->n_details; i++)
-        json_object_set_new(details, rp->detail[i].key, text_json(rp->detail[i].value));
+        json_object_set_new(details, rp->detail[i].key, reply_text(rp->detail[i].value));
     if (err->code == ERR_BUSY) reply_header(rp, "Retry-After", "1");
     if (err->code == ERR_UNAUTHORIZED) reply_header(rp, "WWW-Authenticate", "Bearer");
     json_t *body =
         json_pack("{s:{s:s, s:o, s:o}, s:s}", "error", "code", err_name(err->code), "message",
-                  text_json(message), "details", details, "request_id", request_id);
+                  reply_text(message), "details", details, "request_id", request_id);
     if (reply_json(rp, status, body, NULL))
         reply_static(rp, status, JSON_TYPE, last_resort, sizeof last_resort - 1);
 }

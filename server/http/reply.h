@@ -63,6 +63,9 @@ void reply_stream(struct reply *rp, int status, const char *content_type,
 void reply_header(struct reply *rp, const char *name, const char *value);
 void reply_detail(struct reply *rp, const char *key, const char *value);
 
+/* A message as JSON: it may quote what a client sent, which need not be UTF-8 (and may have been
+ * cut inside a character). New reference; NULL: no memory. */
+json_t *reply_text(const char *s);
 /* Turns rp into the error envelope, keeping headers and details. For status 500 the message stays
  * out of it. Cannot fail: without memory a constant body is sent. */
 void reply_error(struct reply *rp, const struct err_info *err, const char *request_id);

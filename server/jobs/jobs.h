@@ -54,7 +54,7 @@ struct job_view {
 };
 
 struct job_upload {
-    const char *name; /* the client's; UTF-8 */
+    const char *name; /* the client's word for it; need not be UTF-8, or a name of a file */
     const void *data;
     size_t len;
 };
@@ -86,6 +86,8 @@ NODISCARD enum err jobs_open_result(int *fd, struct jobs *j, const char *id, str
 /* After rows of jobs were erased (store_job_erase_collection, a collection that went): a job that
  * is gone is told to end, and no file of it is left. */
 NODISCARD enum err jobs_files_follow(struct jobs *j, struct err_info *err);
+/* How many wait or run. */
+int jobs_waiting(struct jobs *j);
 /* Removes finished jobs whose time was over at now_ms (since 1970). */
 NODISCARD enum err jobs_expire(struct jobs *j, int64_t now_ms, struct err_info *err);
 

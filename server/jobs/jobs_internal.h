@@ -16,6 +16,7 @@ struct live {
     double phase_began;       /* clock_seconds() */
     double told, saved;       /* when progress was last announced and written */
     atomic_bool asked_to_end; /* cancelled, erased, or the server stops */
+    bool over;                /* settled: out of the table */
     struct job_listener *first;
     int holders; /* the table, the runner, each listener */
 };
@@ -50,6 +51,8 @@ void live__view_row(struct job_view *out, const struct store_job_row *row);
 
 /* --- jobs.c --- */
 const struct job_kind *jobs__kind(const struct jobs *j, const char *name); /* NULL: none */
+/* *row, or what the table knows better. true: it is in the table. Takes the lock. */
+bool jobs__view_of(struct job_view *out, struct jobs *j, const struct store_job_row *row);
 
 /* --- runner.c --- */
 void *jobs__run(void *jobs);

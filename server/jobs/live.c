@@ -53,10 +53,11 @@ void live__let_go(struct live *l)
 void live__settle(struct jobs *j, struct live *l, enum store_job_state state)
 {
     struct live **p = &j->first;
-    while (*p && *p != l) p = &(*p)->next;
-    if (!*p) return;
+    if (l->over) return;
+    while (*p != l) p = &(*p)->next;
     *p = l->next;
     l->next = NULL;
+    l->over = true;
     l->row.state = state;
     live__changed(l);
     live__let_go(l);
@@ -85,6 +86,15 @@ void live__view(struct job_view *out, const struct live *l)
 void live__view_row(struct job_view *out, const struct store_job_row *row)
 {
     view(out, row, 0);
+}
+
+int jobs_waiting(struct jobs *j)
+{
+    int n = 0;
+    pthread_mutex_lock(&j->lock);
+    for (struct live *l = j->first; l; l = l->next) n++;
+    pthread_mutex_unlock(&j->lock);
+    return n;
 }
 
 enum err jobs_listen(struct job_listener *l, struct jobs *j, const char *id, struct err_info *err)

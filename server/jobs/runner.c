@@ -139,7 +139,8 @@ bool job_cancelled(struct job *job)
 enum err job_result(struct job *job, const char *type, const void *bytes, size_t len,
                     struct err_info *err)
 {
-    if (job->result_type) return err_set(err, ERR_INTERNAL, "a job gave its result twice");
+    if (job->result_type || strlen(type) > STORE_JOB_WORD_MAX)
+        return err_set(err, ERR_INTERNAL, "a job gave its result twice, or with a long type");
     enum err rc = job_files_put_result(&job->jobs->files, job->id, bytes, len, err);
     if (rc) return rc;
     job->result_type = type;
@@ -245,6 +246,13 @@ static enum err write_at_last(struct jobs *j, const struct job *job, store_job *
     return rc;
 }
 
+/* An error whose message is for the log, not for the client; the other way round for the rest, which
+ * may quote what the client sent. */
+static bool is_ours(enum err rc)
+{
+    return rc == ERR_INTERNAL || rc == ERR_IO || rc == ERR_NOMEM;
+}
+
 /* What has become of it. rc, err: of run(). */
 static struct store_job_end end_of(const struct job *job, bool cancelled, bool stopping,
                                    enum err rc, const struct err_info *err)
@@ -261,11 +269,10 @@ static struct store_job_end end_of(const struct job *job, bool cancelled, bool s
         end.error_code = "interrupted";
         end.error_message = "the server was stopped while the job ran";
     } else {
-        const bool ours = rc == ERR_INTERNAL || rc == ERR_IO || rc == ERR_NOMEM;
         end.state = STORE_JOB_FAILED;
         end.error_code = err_name(rc);
         end.error_message =
-            ours ? "something went wrong here; the server's log has the details under this job's id"
+            is_ours(rc) ? "something went wrong here; the server's log has the details under this job's id"
                  : err->message;
     }
     return end;
@@ -281,7 +288,7 @@ static void finish(struct job *job, enum err rc, const struct err_info *err)
     const bool stopping = j->stopping, cancelled = l->row.cancel;
     pthread_mutex_unlock(&j->lock);
     if (rc && stopping && !cancelled && job->kind->restartable) {
-        rc = write_at_last(j, job, requeue_row, job->id);
+        write_at_last(j, job, requeue_row, job->id);
         log_job(LOG_INFO, "job", job, "queued", NULL);
         return; /* the next start begins it again */
     }
@@ -290,7 +297,7 @@ static void finish(struct job *job, enum err rc, const struct err_info *err)
     if (written && written != ERR_NOT_FOUND) return; /* stopping: the next start sees to it */
     enum store_job_state state = written ? STORE_JOB_CANCELLED : f.row.state; /* it was erased */
     log_job(state == STORE_JOB_FAILED ? LOG_WARN : LOG_INFO, "job", job,
-            written ? "erased" : store_job_state_name(state), err);
+            written ? "erased" : store_job_state_name(state), is_ours(rc) ? err : NULL);
     if (job_files_drop(&j->files, job->id, state == STORE_JOB_DONE ? job_files_keep_result : NULL,
                        &left))
         log_job(LOG_ERROR, "a job's files cannot be removed", job, "", &left);
@@ -312,6 +319,7 @@ static void run_one(struct jobs *j, struct live *l)
     pthread_mutex_unlock(&j->lock);
     enum err rc = store_write(j->o.store, begin_row, &b, &err);
     pthread_mutex_lock(&j->lock);
+    if (l->over) rc = ERR_NOT_FOUND; /* its row was erased right after it was begun */
     if (!rc) {
         b.row.cancel |= l->row.cancel;
         l->row = b.row;

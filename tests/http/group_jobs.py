@@ -134,7 +134,7 @@ def a_life(t, s):
     job = submit(s, "broken").json["id"]
     r = becomes(s, job, "failed")
     t.answer("a job that failed", r, 200, "GET", JOB)
-    t.check("says why", r.json["error"] == {"code": "no_face", "message": "no picture has a face"}, r)
+    t.check("says why", r.json["error"] == {"code": "no_face", "message": "no picture has a face: ?.jpg"}, r)
     t.answer("has no result", s.request("GET", f"{JOBS}/{job}/result"), 409, "GET", RESULT, "conflict", ("failed",))
     e = Events(s, job)
     t.check("its event", (e.status, e.next()[1], e.next()) == (200, "failed", None))

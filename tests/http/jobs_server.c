@@ -53,7 +53,7 @@ static enum err steps(struct job *job, void *self, struct err_info *err)
 static enum err broken(struct job *job, void *self, struct err_info *err)
 {
     (void)job, (void)self;
-    return err_set(err, ERR_NO_FACE, "no picture has a face");
+    return err_set(err, ERR_NO_FACE, "no picture has a face: \xff.jpg");
 }
 
 static const struct job_kind kinds[] = {
