@@ -6,21 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum err store__changed(int *dim, struct store_tx *tx, int64_t collection, int op, int64_t example,
-                        struct err_info *err)
+enum err store__changed(struct store_tx *tx, int64_t collection, enum store_change op,
+                        int64_t example, struct err_info *err)
 {
-    int64_t n[2];
-    bool found = false;
-    enum err rc = store__ints(n, 2, &found, tx,
-                              "UPDATE collections SET seq = seq + 1 WHERE row = ?1"
-                              " RETURNING seq, dim",
+    int64_t seq;
+    enum err rc = store__ints(&seq, 1, NULL, tx,
+                              "UPDATE collections SET seq = seq + 1 WHERE row = ?1 RETURNING seq",
                               ARGS(INT(collection)), err);
     if (rc) return rc;
-    if (!found) return err_set(err, ERR_NOT_FOUND, "the collection is gone");
-    if (dim) *dim = (int)n[1];
     return store__run(NULL, tx,
                       "INSERT INTO changes (collection, seq, op, example) VALUES (?1, ?2, ?3, ?4)",
-                      ARGS(INT(collection), INT(n[0]), INT(op), INT(example)), err);
+                      ARGS(INT(collection), INT(seq), INT(op), INT(example)), err);
 }
 
 enum err store__changes_forget(struct store_tx *tx, int64_t collection, struct err_info *err)

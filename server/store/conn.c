@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* secure_delete: what is deleted is overwritten with zeros, so that an erasure erases. The
+/* secure_delete: what is deleted is overwritten with zeros, so that an erasure erases (gaps.c). The
  * writer checkpoints by itself (writer.c). journal_size_limit: a log that a long read made grow
  * shrinks again. */
 static const char PRAGMAS[] = "PRAGMA foreign_keys = ON;"
@@ -12,7 +12,10 @@ static const char PRAGMAS[] = "PRAGMA foreign_keys = ON;"
                               "PRAGMA secure_delete = ON;"
                               "PRAGMA synchronous = FULL;"
                               "PRAGMA wal_autocheckpoint = 0;"
-                              "PRAGMA journal_size_limit = 67108864;";
+                              "PRAGMA journal_size_limit = 67108864;"
+                              "PRAGMA max_page_count = 33554431;";
+
+_Static_assert(STORE_PAGES_MAX == 33554431, "max_page_count above is gaps.c's");
 
 static enum err code_of(sqlite3 *db)
 {
@@ -26,7 +29,15 @@ static enum err code_of(sqlite3 *db)
     case SQLITE_NOMEM:
         return ERR_NOMEM;
     case SQLITE_CONSTRAINT:
-        return sqlite3_extended_errcode(db) == SQLITE_CONSTRAINT_CHECK ? ERR_INVALID : ERR_CONFLICT;
+        switch (sqlite3_extended_errcode(db)) {
+        case SQLITE_CONSTRAINT_UNIQUE:
+        case SQLITE_CONSTRAINT_PRIMARYKEY:
+            return ERR_CONFLICT;
+        case SQLITE_CONSTRAINT_FOREIGNKEY:
+            return ERR_NOT_FOUND;
+        default:
+            return ERR_INVALID;
+        }
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
         return os == ENOSPC || os == EDQUOT ? ERR_STORAGE_FULL : ERR_IO;
@@ -74,7 +85,7 @@ enum err store__conn_open(struct store__conn **out, const char *path, bool write
     /* Reading too needs SQLITE_OPEN_READWRITE: readers take part in the shared memory of the log.
      */
     if (sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ||
-        sqlite3_extended_result_codes(c->db, 1) ||
+        !store__zero_gaps(&c->methods, c->db) || sqlite3_extended_result_codes(c->db, 1) ||
         sqlite3_busy_timeout(c->db, STORE_BUSY_TIMEOUT_MS) ||
         (writes && sqlite3_exec(c->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL)) ||
         sqlite3_exec(c->db, PRAGMAS, NULL, NULL, NULL) ||

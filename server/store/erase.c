@@ -49,7 +49,7 @@ enum err store_erase_example(struct store_receipt *r, struct store_tx *tx, int64
         (rc = drop(&r->undo_records, tx,
                    "DELETE FROM undo WHERE row IN (SELECT undo FROM undo_steps WHERE example = ?1)",
                    row, err)) ||
-        (rc = store__changed(NULL, tx, at[0], STORE_REMOVED, row, err)) ||
+        (rc = store__changed(tx, at[0], STORE_REMOVED, row, err)) ||
         (at[1] && (rc = store__identity_touch(tx, at[0], at[1], err))))
         return rc;
     return drop(&r->examples, tx, "DELETE FROM examples WHERE row = ?1", row, err);

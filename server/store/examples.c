@@ -81,12 +81,18 @@ enum err store_example_add(int64_t *row, struct ulid *id, struct store_tx *tx,
                            struct store_bytes photo, struct err_info *err)
 {
     struct ulid made;
-    int64_t made_row;
-    int dim = 0;
-    enum err rc = ERR_OK;
+    int64_t made_row, dim = 0;
+    bool found = false;
+    enum err rc = store__ints(&dim, 1, &found, tx, "SELECT dim FROM collections WHERE row = ?1",
+                              ARGS(INT(e->collection)), err);
 
-    ulid_make(&made);
+    if (rc) return rc;
+    if (!found) return err_set(err, ERR_NOT_FOUND, "the collection is gone");
+    if (e->dim != dim)
+        return err_set(err, ERR_BAD_EMBEDDING,
+                       "the embedding has %d numbers, the collection's have %d", e->dim, (int)dim);
     if (e->identity && (rc = store__identity_touch(tx, e->collection, e->identity, err))) return rc;
+    ulid_make(&made);
     rc = store__ints(
         &made_row, 1, NULL, tx,
         "INSERT INTO examples (id, collection, identity, embedding, precision, box, points, "
@@ -99,12 +105,9 @@ enum err store_example_add(int64_t *row, struct ulid *id, struct store_tx *tx,
              {.type = e->has_face ? ARG_REAL : ARG_NULL, .d = e->quality},
              BLOB(e->has_source ? e->source : NULL, sizeof e->source), INT(tx->now_ms)),
         err);
-    if (rc || (rc = store__changed(&dim, tx, e->collection, STORE_ADDED, made_row, err)) ||
+    if (rc || (rc = store__changed(tx, e->collection, STORE_ADDED, made_row, err)) ||
         (rc = add_pictures(tx, made_row, thumbnail, photo, err)))
         return rc;
-    if (e->dim != dim)
-        return err_set(err, ERR_BAD_EMBEDDING,
-                       "the embedding has %d numbers, the collection's have %d", e->dim, dim);
     *row = made_row;
     *id = made;
     return ERR_OK;
@@ -214,7 +217,7 @@ enum err store_example_move(struct store_tx *tx, int64_t row, int64_t identity,
     if (at[1] && (rc = store__identity_touch(tx, at[0], at[1], err))) return rc;
     rc = store__run(NULL, tx, "UPDATE examples SET identity = ?2 WHERE row = ?1",
                     ARGS(INT(row), ROW(identity)), err);
-    if (!rc) rc = store__changed(NULL, tx, at[0], STORE_MOVED, row, err);
+    if (!rc) rc = store__changed(tx, at[0], STORE_MOVED, row, err);
     return rc ? rc : store__undo_step(tx, at[0], UNDO_MOVED, row, at[1], identity, err);
 }
 
@@ -229,6 +232,6 @@ enum err store_example_set_embedding(struct store_tx *tx, int64_t row, const flo
                     ARGS(INT(row), BLOB(embedding, (size_t)dim * sizeof(float)), TEXT(precision)),
                     err);
     /* as one that was added: an index puts it in the place of what it has */
-    if (!rc) rc = store__changed(NULL, tx, at[0], STORE_ADDED, row, err);
+    if (!rc) rc = store__changed(tx, at[0], STORE_ADDED, row, err);
     return rc || !at[1] ? rc : store__identity_touch(tx, at[0], at[1], err);
 }

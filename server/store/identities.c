@@ -172,15 +172,15 @@ enum err store_identity_list(struct store_tx *tx, const struct store_identity_qu
         "WHERE i.collection = ?1 AND i.external_id = ?6 AND i.row > ?2 AND " NAMED
         "AND (?5 IS NULL OR EXISTS (SELECT 1 FROM identity_tags t WHERE t.identity = i.row"
         " AND t.tag = ?5)) LIMIT ?4";
-    const struct store__arg args[] = {INT(q->collection), INT(q->after), TEXT(q->name),
-                                      INT(q->limit),      TEXT(q->tag),  TEXT(q->external_id),
-                                      {.type = ARG_END}};
+    const char *const sql = q->external_id ? external : q->tag ? tagged : all;
+    struct store__arg args[] = {INT(q->collection), INT(q->after), TEXT(q->name),
+                                INT(q->limit),      TEXT(q->tag),  TEXT(q->external_id),
+                                {.type = ARG_END}};
     sqlite3_stmt *st = NULL;
-    enum err rc = store__query(&st, tx,
-                               q->external_id ? external
-                               : q->tag       ? tagged
-                                              : all,
-                               args, err);
+    enum err rc;
+
+    if (!q->external_id) args[q->tag ? 5 : 4].type = ARG_END;
+    rc = store__query(&st, tx, sql, args, err);
     return rc ? rc : hand_all(st, tx, each, self, err);
 }
 

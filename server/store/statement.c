@@ -1,7 +1,5 @@
 #include "server/store/store_internal.h"
 
-#include "server/store/collections.h"
-
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,16 +2,27 @@
 #ifndef VISAVIS_SERVER_STORE_STORE_INTERNAL_H
 #define VISAVIS_SERVER_STORE_STORE_INTERNAL_H
 
-#include "server/store/store.h"
+#include "server/store/examples.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
 
 enum { STORE_PATH_BYTES = 4096, STORE_BUSY_TIMEOUT_MS = 5000 };
 
+/* --- gaps.c --- */
+struct store__methods {
+    sqlite3_io_methods ours; /* first: SQLite's file points to it */
+    const sqlite3_io_methods *base;
+};
+enum { STORE_PAGES_MAX = 0x1ffffff }; /* 137 GB of 4 KiB: why is in gaps.c */
+/* From now on db writes pages to its file without what lies in their unused part. m lives as long
+ * as db. */
+bool store__zero_gaps(struct store__methods *m, sqlite3 *db);
+
 /* --- conn.c: a connection, used by one thread at a time --- */
 struct store__conn {
     sqlite3 *db;
+    struct store__methods methods;
     struct store__prepared *prepared; /* what has been prepared on it so far */
     size_t n_prepared, room;
     struct store__conn *next; /* in the pool */
@@ -21,8 +32,8 @@ NODISCARD enum err store__conn_open(struct store__conn **out, const char *path, 
                                     struct err_info *err);
 void store__conn_close(struct store__conn *c); /* NULL allowed */
 /* What SQLite has just refused on db, as ours: ERR_STORAGE_FULL, ERR_BUSY, ERR_NOMEM, ERR_CONFLICT
- * (something unique exists already), ERR_INVALID (a CHECK), else ERR_IO, saying what can be done.
- * what: "cannot ..." */
+ * (something unique exists already), ERR_NOT_FOUND (what it belongs to is gone), ERR_INVALID (a
+ * CHECK), else ERR_IO, saying what can be done. what: "cannot ..." */
 enum err store__fail(sqlite3 *db, const char *what, struct err_info *err);
 
 /* --- migrate.c --- */
@@ -130,8 +141,8 @@ NODISCARD enum err store__check_metadata(const char *json, struct err_info *err)
 
 /* --- changes.c --- */
 enum { CHANGES_KEPT = 65536 }; /* of a collection, once store_erase_expired has been there */
-/* Writes down a change of an example for the search indexes. ERR_NOT_FOUND: no such collection. */
-NODISCARD enum err store__changed(int *dim, struct store_tx *tx, int64_t collection, int op,
+/* Writes down a change of an example, which is there still, for the search indexes. */
+NODISCARD enum err store__changed(struct store_tx *tx, int64_t collection, enum store_change op,
                                   int64_t example, struct err_info *err);
 /* No index can follow over this point: each reads everything again. */
 NODISCARD enum err store__changes_forget(struct store_tx *tx, int64_t collection,

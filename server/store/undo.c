@@ -66,7 +66,8 @@ enum err store_identity_retire(struct store_tx *tx, int64_t row, struct err_info
     if (rc) return rc;
     if (!found) return err_set(err, ERR_NOT_FOUND, "the identity is gone");
     if (i[1])
-        return err_set(err, ERR_CONFLICT, "the identity has %lld examples still", (long long)i[1]);
+        return err_set(err, ERR_CONFLICT, "the identity still has examples (%lld)",
+                       (long long)i[1]);
     if (tx->undo && tx->undo_collection == i[0]) {
         rc = store__run(NULL, tx,
                         "INSERT INTO retired (row, undo, id, name, external_id, metadata, tags,"
