@@ -150,9 +150,9 @@ enum err api_job_result(struct app *app, struct request *rq, struct reply *rp, s
     if (rc || (rc = job_of(&v, app, rq, err))) return rc;
     if (v.row.state != STORE_JOB_DONE) {
         reply_detail(rp, "state", store_job_state_name(v.row.state));
-        return err_set(err, ERR_CONFLICT, "the job is %s and has no result%s",
-                       store_job_state_name(v.row.state),
-                       store_job_final(v.row.state) ? "" : " yet");
+        return err_set(err, ERR_CONFLICT, "the job has no result%s: its state is %s",
+                       store_job_final(v.row.state) ? "" : " yet",
+                       store_job_state_name(v.row.state));
     }
     if (!v.row.result_type[0])
         return err_set(err, ERR_NOT_FOUND, "the job is done; its kind gives no result");

@@ -23,10 +23,10 @@ enum MHD_Result respond(struct http *h, struct MHD_Connection *connection, struc
                                             MHD_RESPMEM_PERSISTENT);
     }
     if (!r) return MHD_NO;
-    bool ok = MHD_add_response_header(r, "Cache-Control", "no-store") &&
+    bool ok = (!rp->content_type || MHD_add_response_header(r, "Content-Type", rp->content_type)) &&
+              MHD_add_response_header(r, "Cache-Control", "no-store") &&
               MHD_add_response_header(r, "X-Content-Type-Options", "nosniff") &&
               MHD_add_response_header(r, "X-Request-Id", rq->id.s);
-    if (ok && rp->content_type) ok = MHD_add_response_header(r, "Content-Type", rp->content_type);
     for (int i = 0; ok && i < rp->n_headers; i++)
         ok = MHD_add_response_header(r, rp->header[i].key, rp->header[i].value);
     if (ok && atomic_load(&h->stopping)) ok = MHD_add_response_header(r, "Connection", "close");

@@ -193,7 +193,7 @@ static enum err begin_row(struct store_tx *tx, void *self, struct err_info *err)
 /* --- its end --- */
 
 struct finishing {
-    const char *id;
+    struct saving saving;
     struct store_job_end end;
     struct store_job_row row;
 };
@@ -201,8 +201,10 @@ struct finishing {
 static enum err finish_row(struct store_tx *tx, void *self, struct err_info *err)
 {
     struct finishing *f = self;
-    enum err rc = store_job_finish(tx, f->id, &f->end, err);
-    return rc ? rc : store_job_get(&f->row, tx, f->id, err);
+    const char *id = f->saving.job->id;
+    enum err rc = save_progress(tx, &f->saving, err);
+    if (!rc) rc = store_job_finish(tx, id, &f->end, err);
+    return rc ? rc : store_job_get(&f->row, tx, id, err);
 }
 
 static enum err requeue_row(struct store_tx *tx, void *id, struct err_info *err)
@@ -246,8 +248,8 @@ static enum err write_at_last(struct jobs *j, const struct job *job, store_job *
     return rc;
 }
 
-/* An error whose message is for the log, not for the client; the other way round for the rest, which
- * may quote what the client sent. */
+/* An error whose message is for the log, not for the client; the other way round for the rest,
+ * which may quote what the client sent. */
 static bool is_ours(enum err rc)
 {
     return rc == ERR_INTERNAL || rc == ERR_IO || rc == ERR_NOMEM;
@@ -272,8 +274,9 @@ static struct store_job_end end_of(const struct job *job, bool cancelled, bool s
         end.state = STORE_JOB_FAILED;
         end.error_code = err_name(rc);
         end.error_message =
-            is_ours(rc) ? "something went wrong here; the server's log has the details under this job's id"
-                 : err->message;
+            is_ours(rc)
+                ? "something went wrong here; the server's log has the details under this job's id"
+                : err->message;
     }
     return end;
 }
@@ -292,7 +295,7 @@ static void finish(struct job *job, enum err rc, const struct err_info *err)
         log_job(LOG_INFO, "job", job, "queued", NULL);
         return; /* the next start begins it again */
     }
-    struct finishing f = {.id = job->id, .end = end_of(job, cancelled, stopping, rc, err)};
+    struct finishing f = {.saving = {.job = job}, .end = end_of(job, cancelled, stopping, rc, err)};
     enum err written = write_at_last(j, job, finish_row, &f);
     if (written && written != ERR_NOT_FOUND) return; /* stopping: the next start sees to it */
     enum store_job_state state = written ? STORE_JOB_CANCELLED : f.row.state; /* it was erased */

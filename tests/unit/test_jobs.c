@@ -460,6 +460,7 @@ static void killed_and_begun_again(void **state)
     atomic_store(&gate, 3);
     v = becomes(id[0].s, STORE_JOB_DONE);
     assert_string_equal(v.event, "2-end");
+    assert_int_equal(v.row.done, 3); /* the last steps too, however quick they were */
     assert_string_equal(result_of(id[0].s), "counted 3");
     becomes(id[1].s, STORE_JOB_DONE);
     assert_string_equal(result_of(id[1].s), "kept=294 "); /* its upload outlived the process */
