@@ -43,6 +43,7 @@ ENGINE := $(filter-out $(IMPORT),$(shell find engine -name '*.c' | sort))
 SERVER := $(filter-out server/main.c,$(shell find server -name '*.c' | sort)) $(O)/gen/migrations.c $(O)/gen/assets.c
 UNIT   := $(wildcard tests/unit/test_*.c tests/golden/test_*.c)
 FUZZ   := $(wildcard tests/fuzz/fuzz_*.c)
+SERVE  := $(wildcard tests/http/*_server.c)
 BENCH  := $(wildcard tests/bench/bench_*.c)
 obj     = $(patsubst %.c,$(O)/%.o,$(patsubst $(O)/%,%,$(1)))
 ENGINE_A := $(O)/libengine.a
@@ -57,7 +58,7 @@ $(O)/visavis-import: $(call obj,engine/model/import/main.c) $(IMPORT_A) $(ENGINE
 $(ENGINE_A): $(call obj,$(ENGINE))
 $(IMPORT_A): $(call obj,$(filter-out %/main.c,$(IMPORT)))
 $(SERVER_A): $(call obj,$(SERVER))
-$(O)/visavis $(O)/visavis-import $(UNIT:%.c=$(O)/%) $(FUZZ:%.c=$(O)/%) $(BENCH:%.c=$(O)/%):
+$(O)/visavis $(O)/visavis-import $(UNIT:%.c=$(O)/%) $(FUZZ:%.c=$(O)/%) $(BENCH:%.c=$(O)/%) $(SERVE:%.c=$(O)/%):
 	$(call say,LD) $(CC) $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(ldlibs) $(if $(filter $(IMPORT_A),$^),$(IMPORT_LIBS)) $(EXTRA_LIBS)
 %.a:
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $^
@@ -97,14 +98,14 @@ $(O)/gen/assets.c: $(ASSETS) Makefile
 $(UNIT:%.c=$(O)/%): EXTRA_LIBS := -lcmocka
 $(O)/tests/golden/test_nomem: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 $(O)/tests/unit/test_index_memory: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=free
-$(foreach t,$(UNIT) $(BENCH),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
+$(foreach t,$(UNIT) $(BENCH) $(SERVE),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
 # Outside libFuzzer each target gets a plain main() that replays its corpus, so gcc + asan run it in `make test`.
 $(foreach t,$(FUZZ),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(call obj,tests/fuzz/standalone.c) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
 
 # The corpora are replayed under asan whatever the variant: foreign bytes are where a read too far hides.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 parallel = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
-tests-built: $(UNIT:%.c=$(O)/%) all
+tests-built: $(UNIT:%.c=$(O)/%) $(SERVE:%.c=$(O)/%) all
 fuzz-built: $(FUZZ:%.c=$(O)/%)
 test: deps
 	@echo "make test: building ($(BUILD)), and the fuzz targets (asan)"
@@ -140,6 +141,8 @@ fuzz: $(filter $(O)/gen/%,$(SERVER))
 
 # The arrow is one way: server -> engine -> engine/base. Inside server only the public headers of engine/ and engine/base are seen.
 layers:
+	@! grep -rnE '#include "server/(api|cli|jobs|http)/' server/store
+	@! grep -rnE '#include "server/(api|cli|http)/' server/jobs
 	@! grep -rn '#include "server/' engine
 	@! grep -rn '#include "engine/' engine/base | grep -v '"engine/base/'
 	@! grep -rn '#include "engine/' engine/image | grep -vE '"engine/(base|image)/'

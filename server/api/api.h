@@ -28,6 +28,11 @@ route_handler api_calibration_measure, api_calibration_get,
     api_calibration_drop;       /* gallery_calibration.c */
 route_handler api_claim;        /* claim.c */
 route_handler api_models;       /* models.c */
+route_handler api_jobs;         /* jobs.c */
+route_handler api_job;          /* jobs.c */
+route_handler api_job_delete;   /* jobs.c */
+route_handler api_job_result;   /* jobs.c */
+route_handler api_job_events;   /* job_events.c */
 route_handler api_health_live;  /* health.c */
 route_handler api_health_ready; /* health.c */
 route_handler api_metrics;      /* metrics.c */

@@ -1,6 +1,7 @@
 #include "server/api/app.h"
 
 #include "server/api/warmup_png.h"
+#include "server/jobs/jobs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ fail:
 
 void app_close(struct app *app)
 {
+    jobs_close(app->jobs); /* a job that runs has hold of the rest */
     gallery_close(app->gallery);
     engine_close(app->engine);
     store_close(app->store);
@@ -61,4 +63,13 @@ enum err app_warm_up(struct app *app, struct err_info *err)
     }
     atomic_store(&app->ready, true);
     return ERR_OK;
+}
+
+enum err app_start_jobs(struct app *app, const char *data_dir, const struct job_kind *kinds,
+                        struct err_info *err)
+{
+    return jobs_open(
+        &app->jobs,
+        &(struct jobs_options){.store = app->store, .dir = data_dir, .kinds = kinds, .self = app},
+        err);
 }

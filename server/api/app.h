@@ -14,6 +14,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+struct jobs;
+struct job_kind;
+
 struct app {
     struct engine *engine;
     struct store *store;
@@ -27,7 +30,8 @@ struct app {
     uint64_t keys_version;                  /* the store's when the keyring was read */
     uint8_t cursor_key[STORE_SECRET_BYTES]; /* cursor.h */
     atomic_bool scrub_due;
-    unsigned ticks; /* the housekeeper's */
+    unsigned ticks;    /* the housekeeper's */
+    struct jobs *jobs; /* NULL before app_start_jobs */
 };
 
 /* Opens store and engine, and proves the engine on a picture. data_dir is made where it is missing.
@@ -35,6 +39,11 @@ struct app {
 NODISCARD enum err app_open(struct app *app, const char *data_dir,
                             const struct engine_options *engine, struct err_info *err);
 void app_close(struct app *app);
+
+/* Needs the store; kinds is borrowed, a NULL name ends it, and each run() gets app. Errors of
+ * jobs_open. */
+NODISCARD enum err app_start_jobs(struct app *app, const char *data_dir,
+                                  const struct job_kind *kinds, struct err_info *err);
 
 /* Reads the keyring again where the database has changed. */
 NODISCARD enum err app_keys_reload(struct app *app, struct err_info *err);

@@ -2,8 +2,11 @@
 #include "server/api/app.h"
 
 #include "engine/base/log.h"
+#include "server/jobs/jobs.h"
 #include "server/store/audit.h"
 #include "server/store/undo.h"
+
+#include <time.h>
 
 enum {
     EXPIRE_EVERY_TICKS = 60, /* about a minute */
@@ -74,10 +77,19 @@ static void expire(struct app *app)
              (long long)erased);
 }
 
+static void expire_jobs(struct app *app)
+{
+    struct err_info err = ERR_INFO_INIT;
+    if (app->jobs && jobs_expire(app->jobs, (int64_t)time(NULL) * 1000, &err))
+        log_failure("finished jobs cannot be removed", &err);
+}
+
 void app_tick(struct app *app)
 {
     app_keys_follow(app);
     app_gallery_follow(app);
     if (atomic_load(&app->scrub_due)) app_scrub(app);
-    if (app->ticks++ % EXPIRE_EVERY_TICKS == 0) expire(app);
+    if (app->ticks++ % EXPIRE_EVERY_TICKS) return;
+    expire(app);
+    expire_jobs(app);
 }

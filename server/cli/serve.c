@@ -13,6 +13,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "server/api/api.h"
+#include "server/api/jobs.h"
 #include "server/cli/data_dir.h"
 
 /* glibc raises both by itself with every big block that is freed, and then keeps whole pictures in
@@ -198,6 +199,7 @@ static enum err run(struct serve *s, const char *data_dir, struct err_info *err)
                      address.text, data_dir);
         goto done;
     }
+    if ((rc = app_start_jobs(&app, data_dir, api_job_kinds, err))) goto done;
     s->http.routes = api_routes;
     s->http.n_routes = api_n_routes;
     s->http.app = &app;

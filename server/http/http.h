@@ -60,6 +60,8 @@ struct http_options {
     double body_timeout_s;         /* from the headers to the end of the body; 0: 120 */
     double stall_timeout_s;        /* without one byte of the body; 0: 15 */
     size_t in_flight_max_bytes;    /* of bodies, all requests together; 0: 512 MiB */
+    int streams_max;               /* replies that are streams; 0: half of connections_max */
+    double stream_idle_s;          /* of silence, then a stream's idle bytes are sent; 0: 15 */
 };
 
 /* A bound TCP socket (not listening yet) for "HOST:PORT", "[::1]:PORT" or ":PORT" (every address).
@@ -77,8 +79,8 @@ NODISCARD enum err http_bind(struct http_address *out, const char *listen, struc
  * failure. */
 NODISCARD enum err http_start(struct http **out, struct http_address *address,
                               const struct http_options *o, struct err_info *err);
-/* Stops accepting, answers 503 to new requests, finishes those in work, then closes every
- * connection. Blocks until done. */
+/* Stops accepting, answers 503 to new requests, finishes those in work, ends the streams, then
+ * closes every connection. Blocks until done. */
 void http_stop(struct http *h);
 bool http_stopping(const struct http *h);
 

@@ -36,6 +36,8 @@ static void drop_body(struct reply *rp)
     rp->owned = NULL;
     rp->borrowed = NULL;
     if (rp->fd >= 0) close(rp->fd);
+    if (rp->stream.close) rp->stream.close(rp->stream.self);
+    rp->stream = (struct reply_stream){0};
     rp->fd = -1;
     rp->len = 0;
 }
@@ -78,6 +80,16 @@ enum err reply_file(struct reply *rp, int status, const char *content_type, int 
     return ERR_OK;
 }
 
+void reply_stream(struct reply *rp, int status, const char *content_type,
+                  const struct reply_stream *s)
+{
+    drop_body(rp);
+    rp->status = status;
+    rp->kind = REPLY_STREAM;
+    rp->content_type = content_type;
+    rp->stream = *s;
+}
+
 static int add_text(const char *text, size_t len, void *self)
 {
     return buf_add(self, text, len, NULL) ? -1 : 0;
@@ -118,9 +130,7 @@ void reply_details(struct reply *rp, json_t *details)
     rp->details = details;
 }
 
-/* Messages may quote what a client sent, which need not be UTF-8 (and may have been cut inside a
- * character). */
-static json_t *text_json(const char *s)
+json_t *reply_text(const char *s)
 {
     char plain[ERR_MESSAGE_BYTES];
     json_t *j = json_string(s);
@@ -142,13 +152,13 @@ void reply_error(struct reply *rp, const struct err_info *err, const char *reque
     assert(err->code != ERR_OK);
     json_t *details = json_object();
     for (int i = 0; i < rp->n_details; i++)
-        json_object_set_new(details, rp->detail[i].key, text_json(rp->detail[i].value));
+        json_object_set_new(details, rp->detail[i].key, reply_text(rp->detail[i].value));
     if (rp->details) json_object_update(details, rp->details);
     if (err->code == ERR_BUSY) reply_header(rp, "Retry-After", "1");
     if (err->code == ERR_UNAUTHORIZED) reply_header(rp, "WWW-Authenticate", "Bearer");
     json_t *body =
         json_pack("{s:{s:s, s:o, s:o}, s:s}", "error", "code", err_name(err->code), "message",
-                  text_json(message), "details", details, "request_id", request_id);
+                  reply_text(message), "details", details, "request_id", request_id);
     if (reply_json(rp, status, body, NULL))
         reply_static(rp, status, JSON_TYPE, last_resort, sizeof last_resort - 1);
 }

@@ -49,6 +49,7 @@ struct request {
     const char *method, *path;
     const char *host, *origin, *authorization, *api_key; /* headers; NULL: not sent */
     const char *idempotency_key, *if_match;              /* the same */
+    const char *last_event_id;                           /* the same */
     bool forwarded;                                      /* came through a proxy that says so */
     /* From http_options.authorize: the id of the key, "local" without one; and the id of the one
      * collection that this key is for, "": every one. */

@@ -4,6 +4,7 @@
 #include "server/store/undo.h"
 
 #include "server/store/answers.h"
+#include "server/store/jobs.h"
 #include "server/store/store_internal.h"
 
 static const int64_t DAY_MS = 24LL * 3600 * 1000;
@@ -83,7 +84,8 @@ enum err store_erase_identity(struct store_receipt *r, struct store_tx *tx, int6
 
     if (rc) return rc;
     if (!found) return err_set(err, ERR_NOT_FOUND, "the identity is gone");
-    if ((rc = count_pictures(r, tx, COUNT_PICTURES "e.identity = ?1", row, err)) ||
+    if ((rc = store_job_erase_collection(r, tx, collection, err)) ||
+        (rc = count_pictures(r, tx, COUNT_PICTURES "e.identity = ?1", row, err)) ||
         (rc = drop(&r->undo_records, tx, forget, row, err)) ||
         (rc = drop(&r->answers, tx,
                    FORGET_ANSWERS("SELECT id FROM identities WHERE row = ?1"
@@ -103,7 +105,7 @@ enum err store_erase_collection(struct store_receipt *r, struct store_tx *tx, in
     int64_t gone = 0;
     enum err rc = count_pictures(r, tx, COUNT_PICTURES "e.collection = ?1", row, err);
 
-    if (rc ||
+    if (rc || (rc = store_job_erase_collection(r, tx, row, err)) ||
         (rc = drop(&r->undo_records, tx, "DELETE FROM undo WHERE collection = ?1", row, err)) ||
         (rc = drop(&r->answers, tx,
                    "UPDATE answers SET body = NULL, etag = '', erased = 1 WHERE NOT erased"

@@ -243,6 +243,10 @@ def information(t, s):
     for name in ("visavis_http_requests_total{", "visavis_stage_seconds_bucket{stage=\"detect\"", "visavis_queue_depth ",
                  "visavis_batch_rows_bucket{", "visavis_bytes_in_flight 0\n", "process_resident_memory_bytes "):
         t.check(f"metrics: has {name}", name in text, text[:200])
+    r = s.request("GET", "/v1/jobs")
+    t.answer("jobs: a list", r, 200, "GET", "/v1/jobs")
+    t.check("jobs: none yet", r.json == {"items": [], "next_cursor": None}, r)
+    t.answer("jobs: nobody's", s.request("GET", "/v1/jobs/01J9ZK3V5T8Q2W4X6Y7Z8A9B0C"), 404, "GET", "/v1/jobs/{id}", "not_found")
     with open(t.contract_path, "rb") as f:
         t.check("openapi.yaml: the file", s.request("GET", "/openapi.yaml").body == f.read())
 

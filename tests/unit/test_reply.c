@@ -80,6 +80,42 @@ static void numbers_survive(void **state)
     reply_release(&rp);
 }
 
+static size_t read_nothing(void *self, char *out, size_t max, bool *end)
+{
+    (void)self, (void)out, (void)max;
+    *end = true;
+    return 0;
+}
+
+static void listen_to_nobody(void *self, void (*wake)(void *arg), void *arg)
+{
+    (void)self, (void)wake, (void)arg;
+}
+
+static void count_close(void *self)
+{
+    ++*(int *)self;
+}
+
+static void a_stream_is_closed_once(void **state)
+{
+    struct reply rp = REPLY_INIT;
+    struct err_info err = {ERR_BUSY, "too many"};
+    int closed[2] = {0, 0};
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        reply_stream(
+            &rp, 200, "text/plain",
+            &(struct reply_stream){&closed[i], listen_to_nobody, read_nothing, count_close, NULL});
+    assert_int_equal(rp.kind, REPLY_STREAM);
+    assert_int_equal(closed[0], 1); /* the second took its place */
+    assert_int_equal(closed[1], 0);
+    reply_error(&rp, &err, "ID");
+    assert_int_equal(rp.kind, REPLY_BYTES);
+    reply_release(&rp);
+    assert_int_equal(closed[0] + closed[1], 2);
+}
+
 static void one_kind_replaces_another(void **state)
 {
     struct reply rp = REPLY_INIT;
@@ -135,6 +171,7 @@ int main(void)
         cmocka_unit_test(details_with_structure),
         cmocka_unit_test(numbers_survive),
         cmocka_unit_test(one_kind_replaces_another),
+        cmocka_unit_test(a_stream_is_closed_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
