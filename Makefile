@@ -145,6 +145,7 @@ layers:
 	@! grep -rn '#include "engine/' engine/nn | grep -vE '"engine/(base|nn)/'
 	@! grep -rn '#include "engine/' engine/model | grep -vE '"engine/(base|nn|model)/'
 	@! grep -rn '#include "engine/' engine/match | grep -vE '"engine/(base/|match)'
+	@! grep -rn '#include "engine/' engine/cluster | grep -vE '"engine/(base/|cluster)'
 	@! grep -rn '#include "engine/' server | grep -vE '"engine/((engine|match|cluster|train)\.h|base/)'
 	@! grep -rnE '#include <(microhttpd|sqlite3)' engine
 	@! grep -rn '#include <jansson' engine | grep -vE '^engine/(model|match|base)/'
