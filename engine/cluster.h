@@ -23,8 +23,9 @@ enum { CLUSTER_OUTLIER = -1 };
 static const uint32_t CLUSTER_NO_GROUP = UINT32_MAX;
 
 enum cluster_algorithm {
-    CLUSTER_AUTO,     /* average linkage at the cut of a calibration, or at the best k (see k_by) */
-    CLUSTER_KMEANS,   /* Lloyd 1982, seeded by k-means++ (Arthur & Vassilvitskii 2007) */
+    CLUSTER_AUTO,   /* average linkage to a cut that the calibration and the number of clusters give
+                     */
+    CLUSTER_KMEANS, /* Lloyd 1982, seeded by k-means++ (Arthur & Vassilvitskii 2007) */
     CLUSTER_AVERAGE,  /* agglomerative, average linkage (UPGMA; Sokal & Michener 1958) */
     CLUSTER_COMPLETE, /* agglomerative, complete linkage */
     CLUSTER_DBSCAN,   /* Ester, Kriegel, Sander & Xu 1996 */
@@ -52,9 +53,8 @@ struct cluster_progress {
     bool (*tell)(void *self, const char *phase, size_t done, size_t total);
 };
 
-/* What may and may not be together. Honoured by the linkages, by auto and by Chinese Whispers (an
- * edge that is forbidden is left out, must-linked rows start and move as one); elsewhere ignored,
- * and the result says so. Contradictions (two rows of one must group that cannot be together): must
+/* What may and may not be together. Honoured by the linkages and by auto; elsewhere ignored, and
+ * the result says so. Contradictions (two rows of one must group that cannot be together): must
  * wins, and conflicts counts them. */
 struct cluster_constraints {
     const uint32_t *apart; /* [n] or NULL: rows of one number (a photograph) are not put together;
@@ -64,15 +64,26 @@ struct cluster_constraints {
     size_t n_cannot;
 };
 
+struct cluster_rate {
+    double fmr;       /* of pairs of strangers, this share ... */
+    float similarity; /* ... is at least this alike */
+};
+/* The false-match rates that auto chooses from, strictest first; ask the calibration for each cut
+ * and leave out what it does not support. */
+enum { CLUSTER_RATES = 17 };
+extern const double cluster_rates[CLUSTER_RATES]; /* 1e-6 ... 1e-2, four a decade */
+
 struct cluster_options {
     enum cluster_algorithm algorithm;
     enum cluster_metric metric;
     /* Least similarity at which two are taken for one person. Linkages: clusters are merged while
      * their (mean, least) similarity is at least this; DBSCAN: eps = 1 - cut; whispers: edges;
-     * auto: where it comes from is named by cut_fmr. NAN: not given. */
+     * auto: instead of rates. NAN: not given. */
     float cut;
-    double
-        cut_fmr; /* the false-match rate that the caller read cut at; 0: not from a calibration */
+    /* auto: cuts of the model's calibration, strictest first (see cluster_rates); the one used
+     * depends on how many clusters there are (auto.c). NULL, and no cut and no k: k is searched. */
+    const struct cluster_rate *rates;
+    int n_rates;
     /* k-means, linkages: number of clusters, 1..n; 0: not given. Linkages: instead of a cut. */
     int k;
     /* k-means and auto without k and without cut: searched in k_min..k_max by k_by. */
@@ -97,10 +108,6 @@ struct cluster_options {
         .algorithm = CLUSTER_AUTO, .cut = __builtin_nanf(""), .k_min = 2, .k_max = 20,             \
         .restarts = 10, .rounds = 300, .min_points = 5, .min_cluster_size = 5                      \
     }
-
-/* The false-match rate whose cut suits so many faces: ask the calibration for it, and for the
- * nearest rate that it supports where it has too few pairs. See auto.c for the reason. */
-double cluster_fmr(size_t faces);
 
 /* One merge of the dendrogram, in scipy's numbering: below n a row, else n + index of an earlier
  * merge; a < b. Sorted by distance. */
@@ -131,6 +138,7 @@ struct cluster_result {
     size_t outliers;
     enum cluster_algorithm algorithm;
     float cut;                    /* similarity; NAN where the algorithm has none */
+    double cut_fmr;               /* auto with rates: the rate of that cut; else 0 */
     struct cluster_merge *merges; /* [n_merges]; linkages: to the cut or, full_tree, to the end */
     size_t n_merges;              /* n - 1 for a whole tree; less: a forest */
     float *centres;               /* [clusters][d] k-means in order of labels; else NULL */
@@ -145,7 +153,6 @@ struct cluster_result {
         size_t apart_pairs; /* pairs of rows that may not be together */
         size_t together;    /* groups of two or more that must */
         size_t conflicts;   /* pairs that may not and must */
-        size_t kept_apart;  /* merges that a constraint alone prevented (linkages; lower bound) */
     } constraints;
     struct cluster_parameter parameters[CLUSTER_PARAMETERS_MAX];
     int n_parameters;
