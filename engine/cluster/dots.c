@@ -184,18 +184,17 @@ size_t cluster__sweep_bytes(int d, const struct cores *cores)
     return scratch_floats(d) * sizeof(float) * (size_t)cores_threads(cores);
 }
 
-static void tile_of(float *s, const struct sweep_run *run, const float *a, int rows, size_t col,
-                    int cols)
+/* s: rows of a with columns col..col+cols of right; col starts a panel. */
+static void tile_of(float *s, const struct cluster__kernels *kernels, const float *a, int rows,
+                    const struct cluster__panels *right, size_t col, int cols)
 {
-    const struct cluster__panels *right = run->w->right;
     const int d = right->d;
 
     for (int c = 0; c < cols; c += DOTS_WIDTH) {
         const float *panel = row_at(right, col + (size_t)c);
         for (int k = 0; k < d; k += DOTS_RUN) {
             const int length = d - k < DOTS_RUN ? d - k : DOTS_RUN;
-            run->kernels->dots(s + c, a + k, d, rows, panel + (size_t)k * DOTS_WIDTH, length,
-                               k > 0);
+            kernels->dots(s + c, a + k, d, rows, panel + (size_t)k * DOTS_WIDTH, length, k > 0);
         }
     }
 }
@@ -217,7 +216,7 @@ static void sweep_part(void *arg, int i, int thread)
     for (size_t col = 0; col < w->right->n; col += DOTS_COLS) {
         const size_t rest = w->right->n - col;
         const int cols = rest < DOTS_COLS ? (int)rest : DOTS_COLS;
-        tile_of(s, run, a, rows, col, cols);
+        tile_of(s, run->kernels, a, rows, w->right, col, cols);
         w->tile(w->self, &(struct cluster__tile){first, col, rows, cols, thread, s});
     }
     if (w->done) w->done(w->self, first, rows, thread);
@@ -235,4 +234,43 @@ enum err cluster__sweep(const struct cluster__sweep *w, const struct cluster__jo
     run.scratch = scratch;
     return cluster__parts(job, phase, sweep_part, &run, parts,
                           (double)DOTS_ROWS * (double)w->right->n * w->right->d, err);
+}
+
+struct few {
+    float *out;
+    const float *a;
+    int rows;
+    const struct cluster__panels *p;
+    const struct cluster__kernels *kernels;
+    float *scratch; /* per thread: a tile */
+};
+
+enum { FEW_COLUMNS = 16 * DOTS_COLS }; /* of one part */
+
+static void few_part(void *arg, int i, int thread)
+{
+    const struct few *f = arg;
+    const size_t from = (size_t)i * FEW_COLUMNS, n = f->p->n;
+    const size_t to = n - from < FEW_COLUMNS ? n : from + FEW_COLUMNS;
+    float *s = f->scratch + (size_t)thread * DOTS_ROWS * DOTS_COLS;
+
+    for (size_t col = from; col < to; col += DOTS_COLS) {
+        const int cols = to - col < DOTS_COLS ? (int)(to - col) : DOTS_COLS;
+        tile_of(s, f->kernels, f->a, f->rows, f->p, col, cols);
+        for (int r = 0; r < f->rows; r++)
+            memcpy(f->out + (size_t)r * n + col, s + (size_t)r * DOTS_COLS,
+                   (size_t)cols * sizeof *s);
+    }
+}
+
+enum err cluster__dots_few(float *out, const float *a, int rows, const struct cluster__panels *p,
+                           const struct cluster__job *job, const char *phase, struct err_info *err)
+{
+    float *scratch AUTO_FREE = mem_aligned(
+        (size_t)DOTS_ROWS * DOTS_COLS * (size_t)cores_threads(job->cores), sizeof *scratch);
+    struct few f = {out, a, rows, p, cluster__kernels(), scratch};
+
+    if (!scratch) return err_set(err, ERR_NOMEM, "no memory for a tile of products");
+    return cluster__parts(job, phase, few_part, &f, (p->n + FEW_COLUMNS - 1) / FEW_COLUMNS,
+                          (double)rows * FEW_COLUMNS * p->d, err);
 }

@@ -74,6 +74,12 @@ size_t cluster__sweep_bytes(int d, const struct cores *cores);
 NODISCARD enum err cluster__sweep(const struct cluster__sweep *w, const struct cluster__job *job,
                                   const char *phase, struct err_info *err);
 
+/* out [rows][p->n]: a few rows a [rows][d] (at most DOTS_ROWS) with all of p, cut by p's rows. */
+NODISCARD enum err cluster__dots_few(float *out, const float *a, int rows,
+                                     const struct cluster__panels *p,
+                                     const struct cluster__job *job, const char *phase,
+                                     struct err_info *err);
+
 /* Parts 0..n-1 on the job's cores, telling in between: cost is about how many multiply-adds one
  * part takes. ERR_CANCELLED. */
 NODISCARD enum err cluster__parts(const struct cluster__job *job, const char *phase,
