@@ -8,8 +8,11 @@ import tempfile
 import warnings
 
 import numpy as np
+from scipy.sparse.csgraph import minimum_spanning_tree
 from sklearn import metrics
 from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering, KMeans
+from sklearn.cluster._hdbscan._linkage import MST_edge_dtype, make_single_linkage
+from sklearn.cluster._hdbscan._tree import tree_to_labels
 from sklearn.decomposition import PCA
 
 import cluster_sets
@@ -72,11 +75,36 @@ def check_density(driver, name, x):
         got, _ = driver.labels(x, "dbscan", cut=repr(1 - eps), min_points=least)
         check(f"{name} dbscan {eps:.4f} {least}", same(got, want), differ(got, want))
     for size, samples in ((2, 2), (3, 3), (5, 5), (5, 1), (10, 4)):
-        if max(size, samples) >= len(x):
-            continue
-        want = HDBSCAN(min_cluster_size=size, min_samples=samples, metric="cosine", copy=True).fit(x.astype(np.float64)).labels_
-        got, _ = driver.labels(x, "hdbscan", min_cluster_size=size, min_points=samples)
-        check(f"{name} hdbscan {size} {samples}", same(got, want), differ(got, want))
+        if max(size, samples) < len(x):
+            check_hdbscan(driver, f"{name} hdbscan {size} {samples}", x, size, samples)
+
+
+def check_hdbscan(driver, name, x, size, samples):
+    """A row's core distance is the weight of its edges to all that is nearer, and which of these equal edges is taken decides
+    where it falls: scikit-learn's own labels change with the order of the rows. Where they do not, ours must be the same. Where
+    they do, ours must be what scikit-learn makes of our spanning tree, and that tree must be as short as its own."""
+    def peer(order):
+        model = HDBSCAN(min_cluster_size=size, min_samples=samples, metric="cosine", copy=True)
+        labels = np.empty(len(x), int)
+        labels[order] = model.fit(x[order].astype(np.float64)).labels_
+        return labels
+
+    got, _ = driver.labels(x, "hdbscan", min_cluster_size=size, min_points=samples)
+    want = peer(np.arange(len(x)))
+    if all(same(peer(np.random.default_rng(i).permutation(len(x))), want) for i in range(5)):
+        check(name, same(got, want), differ(got, want))
+        return
+    ours = driver.tree(x, samples)
+    distance = metrics.pairwise_distances(x.astype(np.float64), metric="cosine")
+    core = np.partition(distance, samples - 1, axis=0)[samples - 1]
+    reach = np.maximum(np.maximum(core[:, None], core), distance)
+    shortest = np.sort(minimum_spanning_tree(reach).data)
+    off = np.abs(np.sort(reach[ours["a"], ours["b"]]) - shortest).max()
+    check(f"{name}, the tree", len(shortest) == len(ours) and off <= 1e-6, f"off by {off:.3g}")
+    tree = np.empty(len(ours), MST_edge_dtype)
+    tree["current_node"], tree["next_node"], tree["distance"] = ours["a"], ours["b"], 1 - ours["similarity"].astype(np.float64)
+    want, _ = tree_to_labels(make_single_linkage(tree), size, "eom", False, 0.0, None)
+    check(f"{name}, from the tree", same(got, want), differ(got, want))
 
 
 def check_kmeans(driver, name, x):

@@ -1,6 +1,7 @@
 /* Clusters raw floats, for the comparisons in tests/peers: cluster_driver ROWS N D WHAT [key=value...]
  *
- * ROWS: float32[N][D]. WHAT: an algorithm of cluster.h, or silhouette, pca, truth. Keys: cut, k,
+ * ROWS: float32[N][D]. WHAT: an algorithm of cluster.h, or silhouette, pca, truth, or tree
+ * (HDBSCAN's, as {uint32 a, b; float32 similarity} [N - 1]). Keys: cut, k,
  * min_points, min_cluster_size, restarts, rounds, seed, threads, repeat, metric=euclidean,
  * centres=FILE (float32), labels=FILE (int32), truth=FILE (uint32), apart=FILE (uint32),
  * rates=FILE (text: fmr similarity), out=FILE. Prints one "name value" a line; out gets labels
@@ -14,6 +15,7 @@
 
 #include "engine/base/pool.h"
 #include "engine/cluster.h"
+#include "engine/cluster/density.h"
 
 struct arguments {
     int n;
@@ -159,6 +161,22 @@ static void pca(const struct arguments *a, const float *x, size_t n, int d,
     free(out);
 }
 
+static void tree(const struct arguments *a, const float *x, size_t n, int d,
+                 const struct cores *cores)
+{
+    const struct cluster__job job = {cores, NULL};
+    struct cluster__panels p;
+    struct cluster__link *out = calloc(n, sizeof *out);
+    struct err_info err;
+
+    if (!out || cluster__panels_fill(&p, x, n, d, true, &err)) die("rows");
+    if (cluster__spanning_tree(out, &p, (int)number_of(a, "min_points", 5), &job, &err))
+        die(err.message);
+    write_out(a, out, (n - 1) * sizeof *out);
+    cluster__panels_release(&p);
+    free(out);
+}
+
 int main(int argc, char **argv)
 {
     const struct arguments a = {argc - 5, argv + 5};
@@ -176,6 +194,8 @@ int main(int argc, char **argv)
         silhouette(&a, x, n, d, &cores);
     else if (!strcmp(argv[4], "pca"))
         pca(&a, x, n, d, &cores);
+    else if (!strcmp(argv[4], "tree"))
+        tree(&a, x, n, d, &cores);
     else if (!strcmp(argv[4], "truth"))
         tell_truth(read_words(value_of(&a, "labels", NULL), n),
                    read_words(value_of(&a, "truth", NULL), n), n);

@@ -52,6 +52,10 @@ class Driver:
         told = self.call(x, "pca", out=self.path("out"))
         return np.fromfile(self.path("out"), np.float32).reshape(-1, 2), [float(v) for v in told["explained"].split()]
 
+    def tree(self, x, min_points):
+        self.call(x, "tree", min_points=min_points, out=self.path("out"))
+        return np.fromfile(self.path("out"), np.dtype([("a", np.uint32), ("b", np.uint32), ("similarity", np.float32)]))
+
     def truth(self, labels, truth):
         x = np.zeros((len(labels), 1), np.float32)
         return self.call(x, "truth", labels=self.save("labels", labels), truth=self.save("truth", truth))
