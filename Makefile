@@ -45,6 +45,7 @@ UNIT   := $(wildcard tests/unit/test_*.c tests/golden/test_*.c)
 FUZZ   := $(wildcard tests/fuzz/fuzz_*.c)
 SERVE  := $(wildcard tests/http/*_server.c)
 BENCH  := $(wildcard tests/bench/bench_*.c)
+DRIVER := $(wildcard tests/peers/*_driver.c)
 obj     = $(patsubst %.c,$(O)/%.o,$(patsubst $(O)/%,%,$(1)))
 ENGINE_A := $(O)/libengine.a
 IMPORT_A := $(O)/libimport.a
@@ -58,7 +59,7 @@ $(O)/visavis-import: $(call obj,engine/model/import/main.c) $(IMPORT_A) $(ENGINE
 $(ENGINE_A): $(call obj,$(ENGINE))
 $(IMPORT_A): $(call obj,$(filter-out %/main.c,$(IMPORT)))
 $(SERVER_A): $(call obj,$(SERVER))
-$(O)/visavis $(O)/visavis-import $(UNIT:%.c=$(O)/%) $(FUZZ:%.c=$(O)/%) $(BENCH:%.c=$(O)/%) $(SERVE:%.c=$(O)/%):
+$(O)/visavis $(O)/visavis-import $(UNIT:%.c=$(O)/%) $(FUZZ:%.c=$(O)/%) $(BENCH:%.c=$(O)/%) $(SERVE:%.c=$(O)/%) $(DRIVER:%.c=$(O)/%):
 	$(call say,LD) $(CC) $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(ldlibs) $(if $(filter $(IMPORT_A),$^),$(IMPORT_LIBS)) $(EXTRA_LIBS)
 %.a:
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $^
@@ -98,7 +99,7 @@ $(O)/gen/assets.c: $(ASSETS) Makefile
 $(UNIT:%.c=$(O)/%): EXTRA_LIBS := -lcmocka
 $(O)/tests/golden/test_nomem: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 $(O)/tests/unit/test_index_memory: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=free
-$(foreach t,$(UNIT) $(BENCH) $(SERVE),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
+$(foreach t,$(UNIT) $(BENCH) $(SERVE) $(DRIVER),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
 # Outside libFuzzer each target gets a plain main() that replays its corpus, so gcc + asan run it in `make test`.
 $(foreach t,$(FUZZ),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(call obj,tests/fuzz/standalone.c) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
 
@@ -149,6 +150,7 @@ layers:
 	@! grep -rn '#include "engine/' engine/nn | grep -vE '"engine/(base|nn)/'
 	@! grep -rn '#include "engine/' engine/model | grep -vE '"engine/(base|nn|model)/'
 	@! grep -rn '#include "engine/' engine/match | grep -vE '"engine/(base/|match)'
+	@! grep -rn '#include "engine/' engine/cluster | grep -vE '"engine/(base/|cluster)'
 	@! grep -rn '#include "engine/' server | grep -vE '"engine/((engine|match|cluster|train)\.h|base/)'
 	@! grep -rnE '#include <(microhttpd|sqlite3)' engine
 	@! grep -rn '#include <jansson' engine | grep -vE '^engine/(model|match|base)/'

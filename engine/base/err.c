@@ -29,6 +29,7 @@ static const char *const names[ERR_COUNT] = {
     [ERR_STORAGE_FULL] = "storage_full",
     [ERR_LICENSE] = "license_not_accepted",
     [ERR_MODEL] = "bad_model",
+    [ERR_CANCELLED] = "cancelled",
     [ERR_NOMEM] = "out_of_memory",
     [ERR_IO] = "io_error",
     [ERR_INTERNAL] = "internal_error",

@@ -37,6 +37,7 @@ enum err {
     ERR_STORAGE_FULL,      /* storage_full */
     ERR_LICENSE,           /* license_not_accepted: a model that wants --accept-license */
     ERR_MODEL,             /* bad_model: a model file is damaged, foreign or does not fit itself */
+    ERR_CANCELLED,         /* cancelled: by the one who asked, before it was done */
     ERR_NOMEM,             /* out_of_memory */
     ERR_IO,                /* io_error */
     ERR_INTERNAL,          /* internal_error */

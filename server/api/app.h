@@ -52,7 +52,7 @@ void app_keys_follow(struct app *app);
 /* The search indexes follow the store; logs what goes wrong. */
 void app_gallery_follow(struct app *app);
 /* After an erasure: takes its bytes out of the write-ahead log, at once or, while a reader holds
- * the log, with the next tick. */
+ * the log, with the next tick; and removes the files of jobs that went with it. */
 void app_scrub(struct app *app);
 /* --- housekeeping.c --- */
 /* Once a second: follows what other processes have changed (keys, collections), erases what is over

@@ -35,6 +35,8 @@ void app_scrub(struct app *app)
 
     atomic_store(&app->scrub_due, rc == ERR_BUSY);
     if (rc && rc != ERR_BUSY) log_failure("the write-ahead log cannot be emptied", &err);
+    if (app->jobs && jobs_files_follow(app->jobs, &err))
+        log_failure("files of erased jobs cannot be removed", &err);
 }
 
 struct expiry {

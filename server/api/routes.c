@@ -11,6 +11,7 @@ enum {
     ASK = ROUTE_MULTIPART | ROUTE_JSON | ROUTE_READ,
     ENROL = ROUTE_MULTIPART | ROUTE_JSON | ROUTE_WRITE,
     CHANGE = ROUTE_JSON | ROUTE_WRITE,
+    JOBS = ROUTE_READ | ROUTE_STATELESS, /* whose a job is, its handler checks */
     OPEN = ROUTE_INLINE | ROUTE_OPEN,
 };
 #define COLLECTION "/v1/collections/{c}"
@@ -56,11 +57,11 @@ const struct route api_routes[] = {
     {"DELETE", "/v1/keys/{key}", 0, 0, api_key_revoke},
     {"GET", "/v1/audit", 0, 0, api_audit},
     {"POST", "/v1/admin/backup", 0, 0, api_backup},
-    {"GET", "/v1/jobs", ROUTE_READ, 0, api_jobs},
-    {"GET", "/v1/jobs/{id}", ROUTE_READ, 0, api_job},
-    {"DELETE", "/v1/jobs/{id}", ROUTE_WRITE, 0, api_job_delete},
-    {"GET", "/v1/jobs/{id}/result", ROUTE_READ, 0, api_job_result},
-    {"GET", "/v1/jobs/{id}/events", ROUTE_READ, 0, api_job_events},
+    {"GET", "/v1/jobs", JOBS, 0, api_jobs},
+    {"GET", "/v1/jobs/{id}", JOBS, 0, api_job},
+    {"DELETE", "/v1/jobs/{id}", ROUTE_WRITE | ROUTE_STATELESS, 0, api_job_delete},
+    {"GET", "/v1/jobs/{id}/result", JOBS, 0, api_job_result},
+    {"GET", "/v1/jobs/{id}/events", JOBS, 0, api_job_events},
     {"GET", "/health/live", OPEN, 0, api_health_live},
     {"GET", "/health/ready", OPEN, 0, api_health_ready},
     {"GET", "/metrics", ROUTE_INLINE | ROUTE_READ, 0, api_metrics},

@@ -17,8 +17,8 @@ static const int statuses[ERR_COUNT] = {
     [ERR_PRECONDITION] = 412, [ERR_BAD_EMBEDDING] = 422, [ERR_UNAUTHORIZED] = 401,
     [ERR_FORBIDDEN] = 403,    [ERR_TIMEOUT] = 408,       [ERR_RATE] = 429,
     [ERR_BUSY] = 503,         [ERR_STORAGE_FULL] = 507,  [ERR_LICENSE] = 403,
-    [ERR_MODEL] = 500,        [ERR_NOMEM] = 500,         [ERR_IO] = 500,
-    [ERR_INTERNAL] = 500,
+    [ERR_CANCELLED] = 409,    [ERR_MODEL] = 500,         [ERR_NOMEM] = 500,
+    [ERR_IO] = 500,           [ERR_INTERNAL] = 500,
 };
 
 static const char JSON_TYPE[] = "application/json";
