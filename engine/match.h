@@ -190,13 +190,15 @@ struct match_candidate {
     size_t examples; /* how many it has */
 };
 struct match_cost {
-    size_t scanned; /* rows that each query was compared with: examples, or centroids */
-    size_t exact;   /* of all queries together: products in double; depends on cores, a little */
+    size_t scanned;  /* rows that each query was compared with: examples, or centroids */
+    size_t rescored; /* products taken in double, of all queries together; depends on cores, a
+                        little */
+    bool exact;      /* true: this index gives no other answers */
 };
 /* The best candidates of each query: out [n][top], best first, of equals the smaller identity;
  * counts [n] says how many. The passes are cut into parts of a few milliseconds for cores (NULL:
- * this thread); answers do not depend on them. cost: NULL allowed. ERR_INVALID; ERR_NOMEM: memory
- * is needed for the answer alone (n times top), not for the rows. */
+ * this thread); answers do not depend on them. cost: NULL allowed. ERR_INVALID; ERR_NOMEM: a
+ * few hundred KB are needed for each thread, whatever the number of rows. */
 NODISCARD enum err match_index_search(struct match_index *x, const struct match_query *q,
                                       struct match_candidate *out, int *counts,
                                       struct match_cost *cost, const struct cores *cores,

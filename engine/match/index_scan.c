@@ -21,7 +21,7 @@ struct sight { /* what a thread has */
     float bounds[MATCH_BATCH_MAX * MATCH__TILE];
     uint64_t hits[MATCH_BATCH_MAX];
     int64_t seen[MATCH_BATCH_MAX][SEEN]; /* MATCH__MEANS: identities that were scored, by a hash */
-    size_t exact;
+    size_t rescored;
     int8_t *k;      /* [n][steps][4] */
     uint8_t *codes; /* a group of a block's last rows */
     float numbers[3 * MATCH__GROUP];
@@ -116,7 +116,7 @@ static struct match__found score_mean(const struct match__pass *p, struct sight 
         for (; at > 0 && best[at - 1] < score; at--) best[at] = best[at - 1];
         best[at] = score;
     }
-    s->exact += n;
+    s->rescored += n;
     for (int i = 0; i < kept; i++) sum += best[i];
     f.score = sum / kept;
     return f;
@@ -151,7 +151,7 @@ static void consider(const struct run *r, struct sight *s, int q, const struct m
         f.key = examples ? b->key[slot] : identity;
         f.other = examples ? identity : b->key[slot];
         f.score = f.other_score = match__dot(query, row, p->d);
-        s->exact++;
+        s->rescored++;
     }
     match__top_offer(&s->top[q], &f);
     set_cut(s, q);
@@ -265,7 +265,7 @@ enum err match__pass_run(const struct match__pass *p, struct match__top *found,
     }
     cost->scanned = p->set->live;
     for (int i = 0; i < threads && r.sight; i++) {
-        cost->exact += r.sight[i].exact;
+        cost->rescored += r.sight[i].rescored;
         sight_close(&r.sight[i]);
     }
     free(r.sight);

@@ -43,7 +43,7 @@ typedef void taker(void *to, const struct match__pass *p, size_t i, const struct
 static enum err passes(struct match__pass *p, size_t n, taker *take, void *to,
                        struct match_cost *cost, const struct cores *cores, struct err_info *err)
 {
-    struct match_cost spent = {.scanned = p->set->live};
+    struct match_cost spent = {.scanned = p->set->live, .exact = true};
     const float *vectors = p->vectors;
     const size_t batch = n < MATCH_BATCH_MAX ? n : MATCH_BATCH_MAX;
     struct match__top *found = calloc(batch ? batch : 1, sizeof *found);
