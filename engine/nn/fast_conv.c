@@ -316,7 +316,7 @@ static void setup_bf16(struct layer *l, const struct nn_plan *p, struct nn__step
 {
     struct nn__conv *c = &l->conv;
     l->product = nn__simd_bf16(p->net->simd);
-    l->in_row = c->image * (l->line ? (size_t)l->pixels_row : 1);
+    l->in_row = c->image;
     c->pixel /= 2, c->row /= 2, c->image /= 2;
     c->run = (c->run + 1) / 2;
     c->half = false;
