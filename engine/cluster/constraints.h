@@ -1,5 +1,5 @@
-/* What may not, and what must, be together, in a form that clusters can carry: each row has a sorted
- * list of numbers, and two clusters that share one may not be merged. */
+/* What may not, and what must, be together, in a form that clusters can carry: each row has a
+ * sorted list of numbers, and two clusters that share one may not be merged. */
 #ifndef VISAVIS_ENGINE_CLUSTER_CONSTRAINTS_H
 #define VISAVIS_ENGINE_CLUSTER_CONSTRAINTS_H
 
@@ -12,9 +12,10 @@ struct cluster__numbers { /* sorted, borrowed or owned by whoever keeps it */
 
 struct cluster__constraints {
     size_t n;
-    size_t *start;     /* [n + 1] into number; NULL: nothing is apart */
+    size_t *start; /* [n + 1] into number; NULL: nothing is apart */
     uint32_t *number;
-    uint32_t *leader;  /* [n] first row of the must group that it is in, itself if none; NULL: none */
+    uint32_t
+        *leader; /* [n] first row of the must group that it is in, itself if none; NULL: none */
     size_t apart_pairs, together, conflicts;
 };
 #define CLUSTER__CONSTRAINTS_INIT                                                                  \

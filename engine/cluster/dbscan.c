@@ -12,10 +12,10 @@
 
 struct scan {
     const struct cluster__kernels *kernels;
-    uint32_t *near;         /* [n] rows within reach, itself left out */
-    _Atomic uint32_t *up;   /* [n] */
-    uint32_t *first;        /* [n] border points: least root so far; UINT32_MAX */
-    uint32_t enough;        /* neighbours besides itself that make a core point */
+    uint32_t *near;       /* [n] rows within reach, itself left out */
+    _Atomic uint32_t *up; /* [n] */
+    uint32_t *first;      /* [n] border points: least root so far; UINT32_MAX */
+    uint32_t enough;      /* neighbours besides itself that make a core point */
     float cut;
     bool border; /* last sweep: clusters are known */
 };
@@ -23,9 +23,9 @@ struct scan {
 size_t cluster__dbscan_bytes(size_t n, int d, const struct cores *cores)
 {
     const size_t panels = cluster__panels_bytes(n, d);
-    return panels > SIZE_MAX / 2 ? SIZE_MAX
-                                 : panels + n * 4 * sizeof(uint32_t) +
-                                       cluster__sweep_bytes(d, cores);
+    return panels > SIZE_MAX / 2
+               ? SIZE_MAX
+               : panels + n * 4 * sizeof(uint32_t) + cluster__sweep_bytes(d, cores);
 }
 
 static void count(void *self, const struct cluster__tile *t)

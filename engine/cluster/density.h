@@ -30,9 +30,9 @@ struct cluster__link { /* an edge of a spanning tree */
 };
 /* The n - 1 edges of a maximum spanning tree of the mutual reachability similarity min(a.b, core a,
  * core b), most similar first; core: similarity to the (min_points - 1)-th nearest other row. */
-NODISCARD enum err cluster__spanning_tree(struct cluster__link *out, const struct cluster__panels *p,
-                                          int min_points, const struct cluster__job *job,
-                                          struct err_info *err);
+NODISCARD enum err cluster__spanning_tree(struct cluster__link *out,
+                                          const struct cluster__panels *p, int min_points,
+                                          const struct cluster__job *job, struct err_info *err);
 /* Labels and strengths from that tree. */
 NODISCARD enum err cluster__excess_of_mass(int32_t *labels, float *probability,
                                            const struct cluster__link *tree, size_t n,

@@ -48,7 +48,8 @@ NODISCARD enum err cluster__scales(double *scale, const float *x, size_t n, int 
                                    struct err_info *err);
 
 /* s: products of rows first..first+rows of the left side (in the order of its list) with columns
- * col..col+cols, at s[r * DOTS_COLS + c]. The tiles of one row come on one thread, columns rising. */
+ * col..col+cols, at s[r * DOTS_COLS + c]. The tiles of one row come on one thread, columns rising.
+ */
 struct cluster__tile {
     size_t first, col;
     int rows, cols, thread;

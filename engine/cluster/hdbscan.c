@@ -1,17 +1,17 @@
 /* HDBSCAN (Campello, Moulavi & Sander 2013): from the spanning tree to clusters. The tree's edges,
  * from the most similar on, make a dendrogram; read from its root down, a split whose sides both
- * have min_cluster_size rows makes two clusters, else rows fall out of the one. A cluster's stability
- * is the sum over its rows of the density (1 / distance) at which they leave less the density at
- * which it began; clusters are chosen so that the sum of stabilities is greatest (their section 5.4).
- * The root is never chosen. */
+ * have min_cluster_size rows makes two clusters, else rows fall out of the one. A cluster's
+ * stability is the sum over its rows of the density (1 / distance) at which they leave less the
+ * density at which it began; clusters are chosen so that the sum of stabilities is greatest (their
+ * section 5.4). The root is never chosen. */
 #include "engine/cluster/density.h"
 
 #include <stdlib.h>
 
 #include "engine/base/mem.h"
 
-/* Distances below the rounding of a product of floats are taken as that: else equal faces would have
- * infinite density. */
+/* Distances below the rounding of a product of floats are taken as that: else equal faces would
+ * have infinite density. */
 static const double DISTANCE_MIN = 1e-6;
 
 struct split { /* node n + i of the dendrogram */
@@ -160,9 +160,9 @@ static enum err label(const struct condensed *c, int32_t *labels, float *probabi
         const int32_t t = top[c->cluster[i]];
         labels[i] = t == CLUSTER_OUTLIER ? CLUSTER_OUTLIER : name[t];
         const double death = t == CLUSTER_OUTLIER ? 0 : c->region[t].death;
-        probability[i] = t == CLUSTER_OUTLIER          ? 0
+        probability[i] = t == CLUSTER_OUTLIER    ? 0
                          : c->density[i] < death ? (float)(c->density[i] / death)
-                                                       : 1;
+                                                 : 1;
     }
     return ERR_OK;
 }

@@ -26,7 +26,8 @@ enum err cluster__points_init(struct cluster__points *p, const float *x, size_t 
         if ((rc = cluster__scales(q.scale, x, n, d, err))) goto fail;
     } else {
         for (size_t i = 0; i < n; i++) {
-            for (int k = 0; k < d; k++) q.mean[k] += (double)x[i * (size_t)d + (size_t)k] / (double)n;
+            for (int k = 0; k < d; k++)
+                q.mean[k] += (double)x[i * (size_t)d + (size_t)k] / (double)n;
         }
         for (int k = 0; k < d; k++) {
             if (isfinite(q.mean[k])) continue;
@@ -127,7 +128,8 @@ static void put_centre(struct lloyd *l, int c, const double *v)
     for (int k = 0; k < l->p->d; k++) centre[k] = (float)v[k];
 }
 
-/* The mean of a cluster's rows; cosine: of unit length, and left where it was if the rows cancel. */
+/* The mean of a cluster's rows; cosine: of unit length, and left where it was if the rows cancel.
+ */
 static void average_part(void *arg, int c, int thread)
 {
     struct lloyd *l = arg;

@@ -60,8 +60,8 @@ static enum err run(struct cluster__task *t, const struct cluster__points *p, st
         rc = cluster__kmeans_run(&m, p, k, o->rounds, &t->job, err);
     } else {
         cluster__note_number(r, "restarts", o->restarts, 0,
-                      "k-means++ starts from seed %llu, the one of least inertia kept",
-                      (unsigned long long)o->seed);
+                             "k-means++ starts from seed %llu, the one of least inertia kept",
+                             (unsigned long long)o->seed);
         rc = cluster__kmeans_best(&m, p, k, o->rounds, o->restarts, o->seed, &t->job, err);
     }
     move_centres(m.centres, p, k, 1);

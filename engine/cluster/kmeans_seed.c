@@ -1,6 +1,6 @@
-/* k-means++ (Arthur & Vassilvitskii 2007): the next centre is a row drawn with a chance proportional
- * to its squared distance to the nearest centre so far; of a few draws the one that leaves the least
- * sum (their section 5). */
+/* k-means++ (Arthur & Vassilvitskii 2007): the next centre is a row drawn with a chance
+ * proportional to its squared distance to the nearest centre so far; of a few draws the one that
+ * leaves the least sum (their section 5). */
 #include "engine/cluster/kmeans.h"
 
 #include <math.h>
@@ -15,11 +15,11 @@ static const double SAME = 1e-6;
 
 struct seeding {
     const struct cluster__points *p;
-    double *square;    /* [n] of each row's length */
-    double *distance;  /* [n] squared, to the nearest centre */
-    float *product;    /* [tries][n] */
-    float *candidate;  /* [tries][panels.d] */
-    uint32_t *tried;   /* [tries] */
+    double *square;   /* [n] of each row's length */
+    double *distance; /* [n] squared, to the nearest centre */
+    float *product;   /* [tries][n] */
+    float *candidate; /* [tries][panels.d] */
+    uint32_t *tried;  /* [tries] */
     int tries;
 };
 

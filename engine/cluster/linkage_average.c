@@ -1,6 +1,6 @@
-/* Average linkage without a matrix of distances. The mean similarity of two clusters of unit vectors
- * is the product of their mean vectors (its sum over pairs is the product of their sums), so a
- * cluster is its mean, and the nearest neighbours of many clusters are one block of products.
+/* Average linkage without a matrix of distances. The mean similarity of two clusters of unit
+ * vectors is the product of their mean vectors (its sum over pairs is the product of their sums),
+ * so a cluster is its mean, and the nearest neighbours of many clusters are one block of products.
  *
  * Merging every pair of clusters that are each other's nearest gives the tree of merging one at a
  * time, because average linkage is reducible (Bruynooghe 1977, Murtagh 1983): merging two never
@@ -83,8 +83,8 @@ enum err cluster__average_new(struct cluster__average **out, const float *x, siz
     }
     for (size_t i = 0; i < n; i++) {
         const uint32_t row = (uint32_t)i;
-        a->slot[i] = (struct slot){
-            STALE, INFINITY, NONE, row, 1, row, cluster__numbers_of(c, i), NULL};
+        a->slot[i] =
+            (struct slot){STALE, INFINITY, NONE, row, 1, row, cluster__numbers_of(c, i), NULL};
     }
     *out = a;
     return ERR_OK;

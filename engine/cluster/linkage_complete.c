@@ -1,6 +1,6 @@
-/* Complete linkage under a cut. Two clusters can only be merged when all their pairs are at or above
- * it, so the graph of those pairs holds all that is ever needed: the neighbours of a merged cluster
- * are what both had in common, each with the lesser similarity. Lists only get shorter.
+/* Complete linkage under a cut. Two clusters can only be merged when all their pairs are at or
+ * above it, so the graph of those pairs holds all that is ever needed: the neighbours of a merged
+ * cluster are what both had in common, each with the lesser similarity. Lists only get shorter.
  *
  * The nearest-neighbour chain (Benzecri 1982, Murtagh 1983) finds the merges; complete linkage is
  * reducible, so that their order does not matter. */

@@ -38,8 +38,9 @@ static enum err search(int *k, struct cluster__task *t, struct tree *tree, struc
     enum err rc;
 
     if (t->options->k_by == CLUSTER_BY_GAP)
-        return err_set(err, ERR_INVALID, "the gap statistic is for k-means; here k is searched by "
-                                         "silhouette");
+        return err_set(err, ERR_INVALID,
+                       "the gap statistic is for k-means; here k is searched by "
+                       "silhouette");
     if ((rc = cluster__points_init(&p, t->x, t->n, t->d, CLUSTER_COSINE, err))) return rc;
     rc = cluster__search_silhouette(k, t, &p, &by_k, err);
     cluster__points_release(&p);

@@ -91,7 +91,8 @@ static void add_people(struct sums *s, const struct pair *people, size_t n)
     }
 }
 
-/* Hubert & Arabie 1985: pairs together in both, above what chance gives, over the most there can be.
+/* Hubert & Arabie 1985: pairs together in both, above what chance gives, over the most there can
+ * be.
  */
 static double adjusted_rand(const struct sums *s)
 {
@@ -120,7 +121,9 @@ static void score(struct cluster_truth *out, const struct sums *s)
         .bcubed_recall = r,
         .bcubed_f = 2 * p * r / (p + r),
         .ari = adjusted_rand(s),
-        .nmi = both_one ? 1 : !(entropy > 0) || s->mutual < 0 ? 0 : s->mutual / entropy,
+        .nmi = both_one                          ? 1
+               : !(entropy > 0) || s->mutual < 0 ? 0
+                                                 : s->mutual / entropy,
     };
 }
 

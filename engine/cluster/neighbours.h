@@ -9,7 +9,8 @@ struct cluster__edge {
     float similarity;
 };
 
-/* Each pair stands in both lists; a list is in rising order of rows; no row is its own neighbour. */
+/* Each pair stands in both lists; a list is in rising order of rows; no row is its own neighbour.
+ */
 struct cluster__graph {
     size_t n, edges; /* edges: entries of all lists */
     struct cluster__edge **list;

@@ -8,7 +8,8 @@
 
 #include "engine/base/mem.h"
 
-/* LAPACK, from OpenBLAS: eigenvalues of a symmetric matrix, smallest first, and its eigenvectors. */
+/* LAPACK, from OpenBLAS: eigenvalues of a symmetric matrix, smallest first, and its eigenvectors.
+ */
 extern void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda,
                     double *w, double *work, const int *lwork, int *iwork, const int *liwork,
                     int *info);

@@ -31,7 +31,7 @@ bool cluster_algorithm_parse(enum cluster_algorithm *out, const char *name)
     return false;
 }
 
-static void note(struct cluster_result *r, const char *name, const char *value, const char *why,
+static __attribute__((format(printf, 4, 0))) void note(struct cluster_result *r, const char *name, const char *value, const char *why,
                  va_list ap)
 {
     if (r->n_parameters == CLUSTER_PARAMETERS_MAX) return;
@@ -218,10 +218,9 @@ static enum err run_density(struct cluster__task *t, struct err_info *err)
     struct cluster_result *r = t->result;
 
     if (o->algorithm == CLUSTER_HDBSCAN) {
-        cluster__note_number(r, "min_cluster_size", o->min_cluster_size, 0,
-                      "as asked");
+        cluster__note_number(r, "min_cluster_size", o->min_cluster_size, 0, "as asked");
         cluster__note_number(r, "min_points", core_points(o), 0,
-                      o->min_points ? "as asked" : "as min_cluster_size");
+                             o->min_points ? "as asked" : "as min_cluster_size");
         r->probability = calloc(t->n, sizeof *r->probability);
         if (!r->probability) return err_set(err, ERR_NOMEM, "no memory for %zu faces", t->n);
         return cluster__hdbscan(r->labels, r->probability, t->x, t->n, t->d, o->min_cluster_size,
@@ -301,8 +300,7 @@ static enum err number(struct cluster__task *t, struct err_info *err)
         r->outliers += r->labels[i] < 0;
     }
     if (drops && least > 1) {
-        cluster__note_number(r, "min_size", least, 0,
-                      "faces in smaller groups are outliers");
+        cluster__note_number(r, "min_size", least, 0, "faces in smaller groups are outliers");
     }
     rc = r->centres ? reorder_centres(t, c, r->clusters, err) : ERR_OK;
     return rc;
@@ -326,8 +324,8 @@ enum err cluster_run(struct cluster_result **out, const float *x, size_t n, int 
                      const struct cluster_options *options, struct err_info *err)
 {
     struct cluster_result *r = calloc(1, sizeof *r);
-    struct cluster__task t = {x, n, d, options, CLUSTER__CONSTRAINTS_INIT,
-                              {options->cores, &options->progress}, r};
+    struct cluster__task t = {
+        x, n, d, options, CLUSTER__CONSTRAINTS_INIT, {options->cores, &options->progress}, r};
     enum err rc;
 
     if (!r) return err_set(err, ERR_NOMEM, "no memory for a clustering");
@@ -342,9 +340,9 @@ enum err cluster_run(struct cluster_result **out, const float *x, size_t n, int 
         goto done;
     }
     if ((rc = take_constraints(&t, err))) goto done;
-    rc = is_linkage(options->algorithm)            ? cluster__linkage(&t, err)
+    rc = is_linkage(options->algorithm)         ? cluster__linkage(&t, err)
          : options->algorithm == CLUSTER_KMEANS ? cluster__kmeans(&t, err)
-                                                   : run_density(&t, err);
+                                                : run_density(&t, err);
     if (!rc) rc = number(&t, err);
 done:
     cluster__constraints_release(&t.constraints);

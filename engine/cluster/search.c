@@ -52,9 +52,8 @@ enum err cluster__search_silhouette(int *k, struct cluster__task *t,
             return rc;
     }
     *k = r->tried[best].k;
-    cluster__note_number(r, "k", *k, 0,
-                  "greatest mean silhouette (%.3f) of k from %d to %d", r->tried[best].score, from,
-                  to);
+    cluster__note_number(r, "k", *k, 0, "greatest mean silhouette (%.3f) of k from %d to %d",
+                         r->tried[best].score, from, to);
     return ERR_OK;
 }
 
@@ -93,7 +92,6 @@ static void draw_reference(float *out, const float *turned, size_t n, int d, uin
                 low + (float)(cluster__random_unit(random) * ((double)high - (double)low));
     }
 }
-
 
 /* Sums over the references of log spread and of its square, [to - from + 1] each. */
 static enum err measure_references(double *sum, double *squares, int from, int to,
@@ -152,9 +150,10 @@ enum err cluster__search_gap(int *k, struct cluster__task *t, const struct clust
         if (best < 0 || r->tried[i].score > r->tried[best].score) best = i;
     }
     *k = r->tried[best].k;
-    cluster__note_number(r, "k", *k, 0,
-                  found ? "the least k from %d to %d whose gap the next does not beat by its spread"
-                        : "the greatest gap of k from %d to %d, which still grows",
-                  from, to);
+    cluster__note_number(
+        r, "k", *k, 0,
+        found ? "the least k from %d to %d whose gap the next does not beat by its spread"
+              : "the greatest gap of k from %d to %d, which still grows",
+        from, to);
     return ERR_OK;
 }

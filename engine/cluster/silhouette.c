@@ -1,7 +1,7 @@
-/* Silhouettes (Rousseeuw 1987) without distances between rows: the mean squared distance of v to the
- * members of a cluster is |v|^2 - 2 v.mean + the mean of their squared lengths. Which cluster is
- * nearest is found in blocks of float products; the few best are weighed again in double, so that
- * the value is exact. */
+/* Silhouettes (Rousseeuw 1987) without distances between rows: the mean squared distance of v to
+ * the members of a cluster is |v|^2 - 2 v.mean + the mean of their squared lengths. Which cluster
+ * is nearest is found in blocks of float products; the few best are weighed again in double, so
+ * that the value is exact. */
 #include "engine/cluster/silhouette.h"
 
 #include <math.h>
@@ -113,8 +113,7 @@ static void weigh(void *self, size_t first, int rows, int thread)
         cluster__point(v, q->p, i);
         for (int k = 0; k < WEIGHED && list[k].cluster >= 0; k++) {
             const double off = cluster__mean_square(q->m, list[k].cluster, v, false);
-            if (off < q->distance[i] ||
-                (off == q->distance[i] && list[k].cluster < q->other[i])) {
+            if (off < q->distance[i] || (off == q->distance[i] && list[k].cluster < q->other[i])) {
                 q->distance[i] = off;
                 q->other[i] = list[k].cluster;
             }
@@ -147,8 +146,8 @@ enum err cluster__nearest_other(int32_t *other, double *distance, const struct c
 {
     struct candidate *best AUTO_FREE = calloc(p->n * WEIGHED, sizeof *best);
     double *row AUTO_FREE = calloc((size_t)p->d * (size_t)cores_threads(job->cores), sizeof *row);
-    struct search q = {p,    m,   cluster__kernels(), labels,  CLUSTER__PANELS_INIT,
-                       best, row, other,              distance};
+    struct search q = {p,     m,       cluster__kernels(), labels, CLUSTER__PANELS_INIT, best, row,
+                       other, distance};
     const struct cluster__sweep w = {&p->panels, &q.right, NULL, p->n, look, weigh, &q};
     enum err rc;
 

@@ -25,15 +25,15 @@ struct boruvka {
     const struct cluster__panels *p;
     const struct cluster__kernels *kernels;
     size_t n;
-    int list;                     /* length of the lists */
-    struct cluster__edge *near;   /* [n][list] */
-    float *core;                  /* [n] */
-    _Atomic uint32_t *up;         /* [n] */
-    uint32_t *component;          /* [n] its root, of this round */
-    uint32_t *partner;            /* [n] best outside, NONE: unknown */
-    float *reach;                 /* [n] of partner; NONE: upper bound of what is outside */
-    struct cluster__link *best;   /* [n] by component */
-    uint32_t *wanted;             /* [n] */
+    int list;                   /* length of the lists */
+    struct cluster__edge *near; /* [n][list] */
+    float *core;                /* [n] */
+    _Atomic uint32_t *up;       /* [n] */
+    uint32_t *component;        /* [n] its root, of this round */
+    uint32_t *partner;          /* [n] best outside, NONE: unknown */
+    float *reach;               /* [n] of partner; NONE: upper bound of what is outside */
+    struct cluster__link *best; /* [n] by component */
+    uint32_t *wanted;           /* [n] */
     struct cluster__link *tree;
     size_t edges;
 };
@@ -65,8 +65,8 @@ static float least_of(float a, float b, float c)
 static void from_list(struct boruvka *b, uint32_t i)
 {
     const struct cluster__edge *e = b->near + (size_t)i * (size_t)b->list;
-    const float end = e[b->list - 1].similarity < b->core[i] ? e[b->list - 1].similarity
-                                                             : b->core[i];
+    const float end =
+        e[b->list - 1].similarity < b->core[i] ? e[b->list - 1].similarity : b->core[i];
     float most = -INFINITY;
     uint32_t at = NONE;
 

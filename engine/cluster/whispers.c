@@ -91,7 +91,8 @@ enum err cluster__whispers(int32_t *labels, int *took, const float *x, size_t n,
     uint32_t *order AUTO_FREE = calloc(n, sizeof *order);
     enum err rc;
 
-    if (!votes || !order) return err_set(err, ERR_NOMEM, "no memory for the classes of %zu rows", n);
+    if (!votes || !order)
+        return err_set(err, ERR_NOMEM, "no memory for the classes of %zu rows", n);
     if ((rc = cluster__panels_fill(&p, x, n, d, true, err))) return rc;
     rc = cluster__graph_new(&g, &p, cut, memory_max, job, err);
     cluster__panels_release(&p);

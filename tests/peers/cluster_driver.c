@@ -1,4 +1,5 @@
-/* Clusters raw floats, for the comparisons in tests/peers: cluster_driver ROWS N D WHAT [key=value...]
+/* Clusters raw floats, for the comparisons in tests/peers: cluster_driver ROWS N D WHAT
+ * [key=value...]
  *
  * ROWS: float32[N][D]. WHAT: an algorithm of cluster.h, or silhouette, pca, truth, or tree
  * (HDBSCAN's, as {uint32 a, b; float32 similarity} [N - 1]). Keys: cut, k,
@@ -26,7 +27,8 @@ static const char *value_of(const struct arguments *a, const char *key, const ch
 {
     const size_t length = strlen(key);
     for (int i = 0; i < a->n; i++) {
-        if (!strncmp(a->at[i], key, length) && a->at[i][length] == '=') return a->at[i] + length + 1;
+        if (!strncmp(a->at[i], key, length) && a->at[i][length] == '=')
+            return a->at[i] + length + 1;
     }
     return otherwise;
 }
@@ -202,6 +204,7 @@ int main(int argc, char **argv)
     else
         run(&a, argv[4], x, n, d, &cores);
     getrusage(RUSAGE_SELF, &usage);
+    printf("cpu %.3f\n", (double)usage.ru_utime.tv_sec + 1e-6 * (double)usage.ru_utime.tv_usec);
     printf("rss_mb %ld\n", usage.ru_maxrss / 1024);
     pool_free(pool);
     free(x);

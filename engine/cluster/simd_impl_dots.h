@@ -81,8 +81,8 @@ static int at_least(const float *s, int from, int n, float least)
         if (_mm512_cmp_ps_mask(a, t, _CMP_GE_OQ) | _mm512_cmp_ps_mask(b, t, _CMP_GE_OQ)) break;
 #elif defined(DOTS_AVX2)
         const vf t = _mm256_set1_ps(least);
-        if (_mm256_movemask_ps(_mm256_or_ps(_mm256_cmp_ps(a, t, _CMP_GE_OQ),
-                                            _mm256_cmp_ps(b, t, _CMP_GE_OQ))))
+        if (_mm256_movemask_ps(
+                _mm256_or_ps(_mm256_cmp_ps(a, t, _CMP_GE_OQ), _mm256_cmp_ps(b, t, _CMP_GE_OQ))))
             break;
 #else
         const vi m = (a >= least) | (b >= least);
