@@ -9,11 +9,13 @@
 #include <cmocka.h>
 
 #include "engine/base/mem.h"
+#include "engine/cluster.h"
 #include "engine/engine.h"
 #include "engine/face/face.h"
 #include "engine/model/import/import.h"
 #include "engine/nn/exec.h"
 #include "tests/support.h"
+#include "tests/unit/cluster_rows.h"
 #include "tests/unit/model_files.h"
 
 #include <stdatomic.h>
@@ -266,10 +268,65 @@ static void checking(void **state)
     buf_release(&b);
 }
 
+enum { ROWS = 300, DIMENSIONS = 8 };
+
+/* Clusters, and reports on it. */
+static enum err cluster_and_report(const float *x, enum cluster_algorithm algorithm,
+                                   struct err_info *err)
+{
+    static const uint32_t cannot[][2] = {{0, 8}, {1, 9}};
+    uint32_t group[ROWS];
+    struct cluster_options o = CLUSTER_OPTIONS_INIT;
+    struct cluster_report_options ro = CLUSTER_REPORT_OPTIONS_INIT;
+    struct cluster_result *r = NULL;
+    struct cluster_report *report = NULL;
+    enum err rc;
+
+    for (uint32_t i = 0; i < ROWS; i++) group[i] = i / 3;
+    o.algorithm = algorithm;
+    o.cut = 0.7f;
+    o.k = algorithm == CLUSTER_KMEANS ? 4 : 0;
+    o.restarts = 1;
+    o.full_tree = true;
+    o.constraints = (struct cluster_constraints){group, NULL, cannot, 2};
+    ro.truth = ro.apart = group;
+    ro.cut = 0.7f;
+    ro.possible = 0;
+    ro.layout = algorithm == CLUSTER_AUTO ? CLUSTER_LAYOUT_TSNE : CLUSTER_LAYOUT_NONE;
+    if ((rc = cluster_run(&r, x, ROWS, DIMENSIONS, &o, err))) return rc;
+    rc = cluster_report_new(&report, x, ROWS, DIMENSIONS, r->labels, &ro, err);
+    cluster_report_free(report);
+    cluster_result_free(r);
+    return rc;
+}
+
+static void clustering(void **state)
+{
+    (void)state;
+    float *x = rows_new(ROWS, DIMENSIONS, 8, 0.5, NULL, 1);
+
+    for (int a = 0; a < CLUSTER_ALGORITHMS; a++) {
+        struct err_info err = ERR_INFO_INIT;
+        atomic_store(&made, 0);
+        assert_int_equal(cluster_and_report(x, (enum cluster_algorithm)a, &err), ERR_OK);
+        const long n = atomic_load(&made), step = n / 200 + 1;
+        for (long i = 0; i < n; i += step) {
+            atomic_store(&left, i);
+            const enum err rc = cluster_and_report(x, (enum cluster_algorithm)a, &err);
+            atomic_store(&left, -1);
+            if (rc != ERR_NOMEM)
+                fail_msg("%s, allocation %ld of %ld: %s",
+                         cluster_algorithm_name((enum cluster_algorithm)a), i, n, err_name(rc));
+        }
+        printf("%s: %ld allocations\n", cluster_algorithm_name((enum cluster_algorithm)a), n);
+    }
+    free(x);
+}
+
 int main(void)
 {
 #define WITH_FOLDER(f) cmocka_unit_test_setup_teardown(f, folder_new, folder_delete)
-    const struct CMUnitTest tests[] = {cmocka_unit_test(opening), cmocka_unit_test(analysing),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(opening), cmocka_unit_test(analysing), cmocka_unit_test(clustering),
                                        WITH_FOLDER(exporting),    WITH_FOLDER(importing),
                                        WITH_FOLDER(finding),      WITH_FOLDER(checking)};
     return cmocka_run_group_tests(tests, NULL, NULL);
