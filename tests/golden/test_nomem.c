@@ -326,8 +326,9 @@ static void clustering(void **state)
 int main(void)
 {
 #define WITH_FOLDER(f) cmocka_unit_test_setup_teardown(f, folder_new, folder_delete)
-    const struct CMUnitTest tests[] = {cmocka_unit_test(opening), cmocka_unit_test(analysing), cmocka_unit_test(clustering),
-                                       WITH_FOLDER(exporting),    WITH_FOLDER(importing),
-                                       WITH_FOLDER(finding),      WITH_FOLDER(checking)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(opening),    cmocka_unit_test(analysing),
+                                       cmocka_unit_test(clustering), WITH_FOLDER(exporting),
+                                       WITH_FOLDER(importing),       WITH_FOLDER(finding),
+                                       WITH_FOLDER(checking)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
