@@ -1,7 +1,9 @@
 #include "engine/embedder.h"
 
+#include "engine/base/hex.h"
 #include "engine/base/mem.h"
 #include "engine/match.h"
+#include "engine/precision.h"
 
 #include <math.h>
 #include <nettle/sha2.h>
@@ -79,8 +81,12 @@ static void make_recipe(struct embedder *e, const struct embedder_options *o)
     add_text(&sha, "average=", e->crops->name);
     add_text(&sha, "pipeline=", version);
     add_text(&sha, "output=", "unit");
+    /* Within the bound bf16 is rounding; past it, descriptors of their own. */
+    if (nn_net_precision(e->net) == NN_BF16 && !(e->bf16_error <= PRECISION_BOUND))
+        add_text(&sha, "precision=", "bf16");
+    if (e->input.crop == CROP_SIMILARITY) add_text(&sha, "place=", "onto");
     sha256_digest(&sha, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) snprintf(e->recipe + 2 * i, 3, "%02x", digest[i]);
+    hex_text(e->recipe, digest, sizeof digest);
 }
 
 enum err embedder_open(struct embedder *out, const struct embedder_options *o, struct err_info *err)
@@ -100,8 +106,13 @@ enum err embedder_open(struct embedder *out, const struct embedder_options *o, s
                      average);
         goto fail;
     }
-    if ((rc = nn_net_new(&e.net, &e.model->graph, o->backend, o->precision, err))) goto fail;
-    nn_net_weights_are_mapped(e.net);
+    const struct precision_ask ask = {.model = e.model,
+                                      .input = &e.input,
+                                      .output = e.output,
+                                      .backend = o->backend,
+                                      .wanted = o->precision,
+                                      .threads = o->threads};
+    if ((rc = precision_net(&e.net, &e.bf16_error, &ask, err))) goto fail;
     make_recipe(&e, o);
     *out = e;
     return ERR_OK;
@@ -158,7 +169,7 @@ static enum err find_places(struct chip_place place[CROP_SOURCE_COUNT], const st
         return chip_place_from_template(p, points, crop_template, CHIP_SIDE, err);
     }
     if (in->crop == CROP_SIMILARITY)
-        rc = chip_place_from_template(p, points, in->points, in->w, err);
+        rc = chip_place_onto_template(p, points, in->points, in->w, err);
     else
         rc = place_box(p, f->steady, in->crop == CROP_BOX_ALIGNED, (double)in->padding, err);
     place[CROP_FROM_PREDICTOR] = *p;
@@ -260,7 +271,9 @@ static enum err sum_crops(float **out, const float *raw, int crops, size_t dim,
     for (int c = 0; c < crops; c++, raw += dim)
         for (size_t k = 0; k < dim; k++) sum[k] += raw[k];
     if (match_normalize(sum, (int)dim)) return ERR_OK;
-    return err_set(err, ERR_INTERNAL, "the embedding is zero or not finite");
+    return err_set(err, ERR_NO_EMBEDDING,
+                   "the network has no embedding for this picture: what it gives is zero or not "
+                   "finite");
 }
 
 /* The mean of the crops' softmax, in double. */
@@ -274,7 +287,9 @@ static enum err mean_softmax(float **out, const float *raw, int crops, size_t n,
         for (size_t k = 0; k < n; k++) most = fmax(most, (double)raw[k]);
         for (size_t k = 0; k < n; k++) sum += exp((double)raw[k] - most);
         if (!(sum >= 1 && isfinite(sum)))
-            return err_set(err, ERR_INTERNAL, "the classes' values are not finite");
+            return err_set(err, ERR_NO_EMBEDDING,
+                           "the network has no classes for this picture: the values are not "
+                           "finite");
         for (size_t k = 0; k < n; k++) mean[k] += (float)(exp((double)raw[k] - most) / sum / crops);
     }
     return ERR_OK;

@@ -19,7 +19,8 @@ struct embedder {
     int dim, output;
     int classifier; /* the graph's output of n_classes values before the softmax; -1: none */
     int n_classes;
-    size_t bytes; /* of its model file: what it takes of the memory for models */
+    double bf16_error; /* engine/precision.h; NAN: not measured */
+    size_t bytes;      /* of its model file: what it takes of the memory for models */
     char recipe[65];
 };
 
@@ -29,6 +30,7 @@ struct embedder_options {
     const char *average; /* NULL: the model's own */
     enum nn_backend backend;
     enum nn_precision precision;
+    int threads;           /* that loading may use */
     const char *detection; /* text for the recipe: what finds and places the faces */
 };
 
@@ -63,7 +65,7 @@ struct embedder_result {
 };
 /* Runs n faces of `crops` rows each in one call. embedding, classes: which are wanted (classes only
  * where there is a classifier). The results' arrays are the caller's, also those made before an
- * error. ERR_INTERNAL: not finite. */
+ * error. ERR_NO_EMBEDDING: what the network gives is zero or not finite. */
 NODISCARD enum err embedder_run(struct embedder_result *out, int n, int crops, const float *rows,
                                 bool embedding, bool classes, const struct embedder *e,
                                 struct lanes *lanes, struct err_info *err);

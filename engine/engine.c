@@ -375,7 +375,7 @@ static enum err analyse(struct engine *e, const struct embedder *m, const uint8_
         const struct face_runner runner = {lanes_run, e->lanes};
         d.retry = !o->no_retry;
         if (o->min_size > 0) d.min_size = o->min_size;
-        if ((rc = detect_faces(&found, &n, &pass, &e->mtcnn, &runner, &im, &d, err))) return rc;
+        if ((rc = detect_faces(&found, &n, &pass, &e->detector, &runner, &im, &d, err))) return rc;
         a->took.detect = since(&mark);
         if ((rc = select_faces(&n, found, n, im.w, im.h, o->select, err))) return rc;
     }
@@ -398,6 +398,7 @@ enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
 
     if (rc) return rc;
     engine__embedder_name(&a, e, m);
+    a.detector = engine_detector(e);
     if (o->classes && m->classifier < 0)
         rc = err_set(err, ERR_INVALID, "model %.64s has no classifier", m->model->name);
     else

@@ -9,6 +9,7 @@
 #define VISAVIS_ENGINE_ENGINE_H
 
 #include "engine/base/buf.h"
+#include "engine/base/cores.h"
 #include "engine/base/err.h"
 
 #include <stdbool.h>
@@ -20,8 +21,9 @@ struct engine;
 struct engine_options {
     const char *models_dir;
     const char *embedder;  /* model name; NULL: "dlib-resnet" */
+    const char *detector;  /* "mtcnn", or the name of a YuNet model; NULL: "mtcnn" */
     const char *backend;   /* "fast", "blas", "ref"; NULL: the fastest */
-    const char *precision; /* "f32", "bf16", "auto"; NULL: "f32" */
+    const char *precision; /* "f32", "bf16", "auto" (engine/precision.h); NULL: "f32" */
     const char *average; /* overrides the model's averaging ("none", "mirror"); NULL: the model's */
     const char *preset;  /* overrides the model's input: words of engine/model/preset.c; or NULL */
     int threads;         /* cores to compute on; 0: all */
@@ -95,6 +97,7 @@ struct analysis {
         *faces; /* main face first for main/largest/single; for all: by area, largest first */
     /* The embedder: live as long as the engine. */
     const char *model, *precision, *recipe, *calibration; /* calibration: JSON or NULL */
+    const char *detector;
     struct timings took;
 };
 
@@ -133,6 +136,17 @@ struct model_info {
 size_t engine_models(struct engine *e, struct model_info *out, size_t max);
 /* The default embedder; lives as long as the engine, and is loaded throughout. */
 const struct model_info *engine_embedder(const struct engine *e);
+/* One embedder with everything known of it: it is loaded where that has never been. NULL: the
+ * default one. ERR_INVALID: no such embedder; ERR_BUSY: no memory to load it now; ERR_MODEL,
+ * ERR_NOMEM. */
+NODISCARD enum err engine_describe(struct model_info *out, struct engine *e, const char *name,
+                                   struct err_info *err);
+/* The engine's lanes, for heavy work that is not a network: parts of at most some 20 ms each take
+ * their turn between batches. Lives as long as the engine; any thread; several loops at once. */
+const struct cores *engine_cores(struct engine *e);
+
+/* What finds the faces: "mtcnn", or a model's name; lives as long as the engine. */
+const char *engine_detector(const struct engine *e);
 
 /* --- models on disk, without an engine --- */
 /* Every model of a folder, sorted by name: {name, role, license, ...} with loaded = false. *list is
@@ -152,11 +166,34 @@ NODISCARD enum err engine_model_verify(const char *models_dir, const char *name,
  * ERR_NOMEM. */
 NODISCARD enum err engine_model_export_onnx(const char *models_dir, const char *name,
                                             const char *file, struct err_info *err);
+/* Which order of colour planes a classifier expects, decided by a picture (engine_order.c). */
+struct order_check {
+    int class;          /* of the person in the picture, from 0 */
+    double probability; /* that the right order gives it */
+    int classes;        /* of the network that this is known of; 0: of any */
+    const char *preset; /* how the picture becomes its input; NULL: the model's own way */
+};
+struct order_result {
+    double rgb, bgr; /* the class's probability with the planes in either order */
+    bool decided;    /* one gives the known probability, the other does not */
+    bool bgr_is_right;
+};
+/* Whether the picture is one whose class is known for the published VGG-Face. */
+bool engine_order_known(struct order_check *out, const uint8_t *bytes, size_t len);
+/* Tries both on an encoded picture (taken whole, no face is looked for; `picture` is its name) and
+ * writes into the model's file what came out: the order where it is decided, and in any case a
+ * note. ERR_INVALID: no classifier, or not of these classes; the errors of image_decode,
+ * embedder_open and of writing. */
+NODISCARD enum err engine_check_order(struct order_result *out, const char *models_dir,
+                                      const char *name, const char *picture, const uint8_t *bytes,
+                                      size_t len, const struct order_check *c,
+                                      struct err_info *err);
 /* Writes a calibration (JSON text; NULL removes it) into a model's file. */
 NODISCARD enum err engine_set_calibration(const char *models_dir, const char *name,
                                           const char *json, struct err_info *err);
-/* `model bench NAME`: one JSON line a layer (op, kernel, GFLOP/s; on one thread) and one for the
- * whole net, through emit. */
+/* `model bench NAME`: one JSON line a layer (kernel, GFLOP/s beside the peak of a product measured
+ * in the same run, GB/s of its weights beside a measured read of the memory), one with those two
+ * measures, and one for the whole net, through emit. An embedder computes its embedding alone. */
 struct bench_options {
     const char *backend, *precision; /* as engine_options */
     int batch;                       /* 1..64 */

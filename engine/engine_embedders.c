@@ -39,6 +39,7 @@ static enum err open_one(struct embedder **out, const struct engine *e, const ch
                                        .average = own ? own->average : NULL,
                                        .backend = e->backend,
                                        .precision = e->precision,
+                                       .threads = e->threads,
                                        .detection = e->detection};
     struct embedder *m = calloc(1, sizeof *m);
     if (!m) return err_set(err, ERR_NOMEM, "no memory for an embedder");
@@ -180,6 +181,20 @@ void engine__embedder_done(struct engine *e, const struct embedder *m)
     for (size_t i = 0; i < e->n_infos; i++)
         if (e->loaded[i].embedder == m) e->loaded[i].users--;
     pthread_mutex_unlock(&e->lock);
+}
+
+enum err engine_describe(struct model_info *out, struct engine *e, const char *name,
+                         struct err_info *err)
+{
+    const struct embedder *m = NULL;
+    enum err rc = engine__embedder_use(&m, e, name, err);
+    if (rc) return rc;
+    pthread_mutex_lock(&e->lock);
+    for (size_t i = 0; i < e->n_infos; i++)
+        if (e->loaded[i].embedder == m) *out = e->infos[i];
+    pthread_mutex_unlock(&e->lock);
+    engine__embedder_done(e, m);
+    return ERR_OK;
 }
 
 void engine__embedder_name(struct analysis *a, struct engine *e, const struct embedder *m)

@@ -23,13 +23,18 @@ struct loaded {
 struct engine {
     struct model *model[EM_COUNT]; /* EM_ERT68 may be NULL: optional */
     struct nn_net *net_p, *net_r, *net_o;
-    struct mtcnn mtcnn;
+    struct mtcnn mtcnn;        /* its O-Net also refines what the other detector finds */
+    struct model *yunet_model; /* NULL: MTCNN detects */
+    struct nn_net *net_yunet;
+    struct yunet yunet;
+    struct detector detector;
     struct ert *ert5, *ert68; /* ert68 NULL: not installed */
     struct lanes *lanes;
     char *models_dir;
     char detection[512]; /* for recipes: which files find and place the faces */
     enum nn_backend backend;
     enum nn_precision precision;
+    int threads;
     const struct model_info *embedder_info; /* the default embedder's */
     size_t model_memory;                    /* bytes; 0: no limit */
     pthread_mutex_t loading;                /* held while one is loaded; taken before lock */

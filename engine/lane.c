@@ -20,19 +20,34 @@ struct item {
     struct item *next;
 };
 
+struct queue {
+    struct item *head, **tail;
+    pthread_cond_t work;
+};
+
+/* A loop whose parts the small lanes share; on its owner's stack. */
+struct loop {
+    cores_part *part;
+    void *arg;
+    int n, taken, done;
+    pthread_cond_t finished;
+    struct loop *next;
+};
+
 struct lane {
     struct lanes *all;
+    struct queue *queue;
     pthread_t thread;
     struct nn_exec *exec;
     float *scratch; /* gathered inputs and outputs of a batch with several owners */
     size_t scratch_floats;
     unsigned forgot; /* how many of the lanes' forgettings it has done */
+    bool had_part;   /* its last work was a part of a loop: now it is a batch's turn */
 };
 
 struct lanes {
-    pthread_mutex_t lock;
-    pthread_cond_t work;
-    struct item *head, **tail;
+    pthread_mutex_t lock; /* guards both queues, and what follows but for the lanes' own */
+    struct queue small, large;
     bool stop;
     /* A net to forget: the forgets-th; one at a time. */
     pthread_mutex_t forgetting;
@@ -40,7 +55,10 @@ struct lanes {
     const struct nn_net *forget;
     unsigned forgets;
     int n, started;
-    struct lane *lane;
+    struct loop *loops; /* with parts that nobody has taken, oldest first */
+    struct cores cores;
+    struct lane *lane; /* n, and the wide one after them where there is one */
+    bool wide;
     struct lane_stats stats;
 };
 
@@ -50,13 +68,13 @@ static size_t row_floats(struct nn_shape s)
 }
 
 /* Takes the oldest item and those behind it that fit into its batch; the lock is held. */
-static struct item *take_batch(struct lanes *l, int *rows)
+static struct item *take_batch(struct queue *q, int *rows)
 {
-    struct item *first = l->head, *last = first, **at;
-    l->head = first->next;
+    struct item *first = q->head, *last = first, **at;
+    q->head = first->next;
     first->next = NULL;
     *rows = first->n;
-    at = &l->head;
+    at = &q->head;
     const struct nn_graph *g = nn_net_graph(first->net);
     const size_t row = (size_t)g->in_c * (size_t)first->h * (size_t)first->w;
     const int most =
@@ -72,7 +90,7 @@ static struct item *take_batch(struct lanes *l, int *rows)
             at = &i->next;
         }
     }
-    l->tail = at;
+    q->tail = at;
     return first;
 }
 
@@ -151,24 +169,71 @@ static void count_batch(struct lane_stats *s, int rows)
     s->rows += (unsigned long long)rows;
 }
 
+static bool has_part(const struct lane *lane)
+{
+    return lane->all->loops && lane->queue == &lane->all->small;
+}
+
+/* Takes a part of the oldest loop and runs it; the lock is held, but not meanwhile. */
+static void run_part(struct lane *lane)
+{
+    struct lanes *l = lane->all;
+    struct loop *loop = l->loops;
+    const int i = loop->taken++;
+
+    if (loop->taken == loop->n) l->loops = loop->next;
+    pthread_mutex_unlock(&l->lock);
+    loop->part(loop->arg, i, (int)(lane - l->lane));
+    pthread_mutex_lock(&l->lock);
+    if (++loop->done == loop->n) pthread_cond_signal(&loop->finished);
+}
+
+static void run_loop(void *self, cores_part *part, void *arg, int n)
+{
+    struct lanes *l = self;
+    struct loop loop = {.part = part, .arg = arg, .n = n}, **at = &l->loops;
+
+    if (n < 1) return;
+    pthread_cond_init(&loop.finished, NULL);
+    pthread_mutex_lock(&l->lock);
+    while (*at) at = &(*at)->next;
+    *at = &loop;
+    pthread_cond_broadcast(&l->small.work);
+    while (loop.done < n) pthread_cond_wait(&loop.finished, &l->lock);
+    pthread_mutex_unlock(&l->lock);
+    pthread_cond_destroy(&loop.finished);
+}
+
+const struct cores *lanes_cores(const struct lanes *l)
+{
+    return &l->cores;
+}
+
 static void *lane_main(void *self)
 {
     struct lane *lane = self;
     struct lanes *l = lane->all;
+    struct queue *q = lane->queue;
 
     pthread_mutex_lock(&l->lock);
     for (;;) {
-        while (!l->head && !l->stop && lane->forgot == l->forgets)
-            pthread_cond_wait(&l->work, &l->lock);
+        while (!q->head && !has_part(lane) && !l->stop && lane->forgot == l->forgets)
+            pthread_cond_wait(&q->work, &l->lock);
         if (lane->forgot != l->forgets) {
             nn_exec_forget(lane->exec, l->forget);
             lane->forgot = l->forgets;
             pthread_cond_broadcast(&l->forgotten);
             continue;
         }
-        if (!l->head) break;
+        if (has_part(lane) && !(lane->had_part && q->head)) {
+            run_part(lane);
+            lane->had_part = true;
+            continue;
+        }
+        if (!q->head) break;
+        lane->had_part = false;
         int rows;
-        struct item *first = take_batch(l, &rows);
+        struct item *first = take_batch(q, &rows);
         count_batch(&l->stats, rows);
         pthread_mutex_unlock(&l->lock);
 
@@ -191,17 +256,24 @@ enum err lanes_run(void *self, const struct nn_net *net, int n, int h, int w, co
                    float *const *outs, struct err_info *err)
 {
     struct lanes *l = self;
+    struct queue *q = l->wide && nn_net_is_large(net) ? &l->large : &l->small;
     struct item item = {.net = net, .n = n, .h = h, .w = w, .in = in, .outs = outs, .err = err};
 
     pthread_cond_init(&item.finished, NULL);
     pthread_mutex_lock(&l->lock);
-    *l->tail = &item;
-    l->tail = &item.next;
-    pthread_cond_signal(&l->work);
+    *q->tail = &item;
+    q->tail = &item.next;
+    pthread_cond_signal(&q->work);
     while (!item.done) pthread_cond_wait(&item.finished, &l->lock);
     pthread_mutex_unlock(&l->lock);
     pthread_cond_destroy(&item.finished);
     return item.rc;
+}
+
+static void wake_all(struct lanes *l)
+{
+    pthread_cond_broadcast(&l->small.work);
+    pthread_cond_broadcast(&l->large.work);
 }
 
 void lanes_forget(struct lanes *l, const struct nn_net *net)
@@ -210,7 +282,7 @@ void lanes_forget(struct lanes *l, const struct nn_net *net)
     pthread_mutex_lock(&l->lock);
     l->forget = net;
     l->forgets++;
-    pthread_cond_broadcast(&l->work);
+    wake_all(l);
     for (int i = 0; i < l->started; i++)
         while (l->lane[i].forgot != l->forgets) pthread_cond_wait(&l->forgotten, &l->lock);
     pthread_mutex_unlock(&l->lock);
@@ -223,40 +295,58 @@ void lanes_stats(struct lanes *l, struct lane_stats *out)
     *out = l->stats;
     out->lanes = l->n;
     out->waiting = 0;
-    for (const struct item *i = l->head; i; i = i->next) out->waiting++;
+    for (const struct item *i = l->small.head; i; i = i->next) out->waiting++;
+    for (const struct item *i = l->large.head; i; i = i->next) out->waiting++;
     pthread_mutex_unlock(&l->lock);
+}
+
+static void queue_init(struct queue *q)
+{
+    pthread_cond_init(&q->work, NULL);
+    q->tail = &q->head;
+}
+
+static enum err start(struct lanes *l, struct queue *q, int threads, const char *name,
+                      struct err_info *err)
+{
+    struct lane *lane = &l->lane[l->started];
+    enum err rc;
+    lane->all = l;
+    lane->queue = q;
+    if ((rc = nn_exec_new(&lane->exec, threads, 0, err))) return rc;
+    if (pthread_create(&lane->thread, NULL, lane_main, lane)) {
+        nn_exec_free(lane->exec);
+        return err_set(err, ERR_INTERNAL, "cannot start thread %s of %d lanes", name, l->n);
+    }
+    l->started++;
+    pthread_setname_np(lane->thread, name);
+    return ERR_OK;
 }
 
 enum err lanes_new(struct lanes **out, int n_lanes, int threads_each, struct err_info *err)
 {
-    enum err rc;
+    enum err rc = ERR_OK;
     struct lanes *l = calloc(1, sizeof *l);
     if (!l) return err_set(err, ERR_NOMEM, "no memory for the lanes");
     pthread_mutex_init(&l->lock, NULL);
     pthread_mutex_init(&l->forgetting, NULL);
     pthread_cond_init(&l->forgotten, NULL);
-    pthread_cond_init(&l->work, NULL);
-    l->tail = &l->head;
+    queue_init(&l->small);
+    queue_init(&l->large);
     l->n = n_lanes;
-    l->lane = calloc((size_t)n_lanes, sizeof *l->lane);
+    l->wide = n_lanes > 1;
+    l->cores = (struct cores){n_lanes, run_loop, l};
+    l->lane = calloc((size_t)n_lanes + 1, sizeof *l->lane);
     if (!l->lane) {
         rc = err_set(err, ERR_NOMEM, "no memory for %d lanes", n_lanes);
         goto fail;
     }
     for (int i = 0; i < n_lanes; i++) {
-        struct lane *lane = &l->lane[i];
-        char name[24];
-        lane->all = l;
-        if ((rc = nn_exec_new(&lane->exec, threads_each, 0, err))) goto fail;
-        if (pthread_create(&lane->thread, NULL, lane_main, lane)) {
-            nn_exec_free(lane->exec);
-            rc = err_set(err, ERR_INTERNAL, "cannot start thread %d of %d lanes", i, n_lanes);
-            goto fail;
-        }
-        l->started++;
+        char name[16];
         snprintf(name, sizeof name, "lane-%d", i);
-        pthread_setname_np(lane->thread, name);
+        if ((rc = start(l, &l->small, threads_each, name, err))) goto fail;
     }
+    if (l->wide && (rc = start(l, &l->large, n_lanes * threads_each, "lane-wide", err))) goto fail;
     *out = l;
     return ERR_OK;
 fail:
@@ -269,7 +359,7 @@ void lanes_free(struct lanes *l)
     if (!l) return;
     pthread_mutex_lock(&l->lock);
     l->stop = true;
-    pthread_cond_broadcast(&l->work);
+    wake_all(l);
     pthread_mutex_unlock(&l->lock);
     for (int i = 0; i < l->started; i++) {
         pthread_join(l->lane[i].thread, NULL);
@@ -277,7 +367,8 @@ void lanes_free(struct lanes *l)
         free(l->lane[i].scratch);
     }
     free(l->lane);
-    pthread_cond_destroy(&l->work);
+    pthread_cond_destroy(&l->small.work);
+    pthread_cond_destroy(&l->large.work);
     pthread_cond_destroy(&l->forgotten);
     pthread_mutex_destroy(&l->forgetting);
     pthread_mutex_destroy(&l->lock);

@@ -18,17 +18,22 @@ static const struct command {
     {"embed", cli_embed, "the same with embeddings"},
     {"classify", cli_classify, "whom a model's own classifier takes a face for"},
     {"verify", cli_verify, "do two pictures show one person? exit 0 yes, 1 no"},
+    {"collection", cli_collection, "galleries of people: create, list, show, erase"},
+    {"enrol", cli_enrol, "photographs of a person into a collection"},
+    {"identify", cli_identify, "who of a collection is on these pictures?"},
     {"eval", cli_eval, "measure accuracy and error rates on labelled pictures"},
     {"serve", cli_serve, "the HTTP server"},
     {"model", cli_model, "the models: fetch, import, list, show, bench"},
     {"key", cli_key, "keys for clients beyond loopback: create, list, revoke"},
+    {"audit", cli_audit, "the log of changes: verify, list"},
+    {"db", cli_db, "the database: backup, restore, check, export, import"},
 };
 
 static void help(FILE *to)
 {
     fputs("usage: visavis COMMAND [OPTIONS]\n\n", to);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].what);
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
     fputs("\nvisavis COMMAND --help tells about one of them; visavis --version which build this "
           "is.\n",
           to);

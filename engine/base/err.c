@@ -14,6 +14,7 @@ static const char *const names[ERR_COUNT] = {
     [ERR_TOO_LARGE] = "too_large",
     [ERR_NO_FACE] = "no_face",
     [ERR_MANY_FACES] = "multiple_faces",
+    [ERR_NO_EMBEDDING] = "no_embedding",
     [ERR_FMR_UNSUPPORTED] = "fmr_unsupported",
     [ERR_NOT_FOUND] = "not_found",
     [ERR_METHOD] = "method_not_allowed",
@@ -28,20 +29,27 @@ static const char *const names[ERR_COUNT] = {
     [ERR_STORAGE_FULL] = "storage_full",
     [ERR_LICENSE] = "license_not_accepted",
     [ERR_MODEL] = "bad_model",
+    [ERR_CANCELLED] = "cancelled",
     [ERR_NOMEM] = "out_of_memory",
     [ERR_IO] = "io_error",
     [ERR_INTERNAL] = "internal_error",
 };
 
-enum err err_set(struct err_info *err, enum err code, const char *fmt, ...)
+enum err err_vset(struct err_info *err, enum err code, const char *fmt, va_list ap)
 {
     if (err) {
-        va_list ap;
-        va_start(ap, fmt);
         vsnprintf(err->message, sizeof err->message, fmt, ap);
-        va_end(ap);
         err->code = code;
     }
+    return code;
+}
+
+enum err err_set(struct err_info *err, enum err code, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    err_vset(err, code, fmt, ap);
+    va_end(ap);
     return code;
 }
 

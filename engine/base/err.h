@@ -22,6 +22,7 @@ enum err {
     ERR_TOO_LARGE,         /* too_large: a body, picture or batch over its limit */
     ERR_NO_FACE,           /* no_face */
     ERR_MANY_FACES,        /* multiple_faces: face=single and there are more */
+    ERR_NO_EMBEDDING,      /* no_embedding: the network gives no vector for such a picture */
     ERR_FMR_UNSUPPORTED,   /* fmr_unsupported: the calibration's data cannot support that rate */
     ERR_NOT_FOUND,         /* not_found */
     ERR_METHOD,            /* method_not_allowed */
@@ -36,6 +37,7 @@ enum err {
     ERR_STORAGE_FULL,      /* storage_full */
     ERR_LICENSE,           /* license_not_accepted: a model that wants --accept-license */
     ERR_MODEL,             /* bad_model: a model file is damaged, foreign or does not fit itself */
+    ERR_CANCELLED,         /* cancelled: by the one who asked, before it was done */
     ERR_NOMEM,             /* out_of_memory */
     ERR_IO,                /* io_error */
     ERR_INTERNAL,          /* internal_error */
@@ -57,6 +59,8 @@ struct err_info {
  * ...)`. */
 enum err err_set(struct err_info *err, enum err code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+enum err err_vset(struct err_info *err, enum err code, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
 
 /* Puts "prefix: " before the message already in *err; returns its code. Adds the name of the file
  * or image that a lower layer did not know. */

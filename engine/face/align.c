@@ -18,34 +18,57 @@ static const double mean5[5][2] = {{0.8595674595992, 0.2134981538014},
                                    {0.3340850613712, 0.2290642403242},
                                    {0.4901123135679, 0.6277975316475}};
 
-/* The similarity from -> to, and from it the square of `side` chip pixels around (side / 2, side /
- * 2). */
-static enum err place(struct chip_place *out, const double from[5][2], const double to[5][2],
-                      double side, struct err_info *err)
+/* Turns, scales and moves: around the points' mean `from` by the complex number a + ib, to the mean
+ * `to`. */
+struct similarity {
+    double from[2], to[2], a, b;
+};
+
+/* Least squares over what is left of `to`. */
+static struct similarity fit(const double from[5][2], const double to[5][2])
 {
-    double fx = 0, fy = 0, tx = 0, ty = 0, ff = 0, a = 0, b = 0;
+    struct similarity s = {.a = 0};
+    double ff = 0;
     for (int i = 0; i < 5; i++) {
-        fx += from[i][0] / 5, fy += from[i][1] / 5;
-        tx += to[i][0] / 5, ty += to[i][1] / 5;
+        for (int k = 0; k < 2; k++) {
+            s.from[k] += from[i][k] / 5;
+            s.to[k] += to[i][k] / 5;
+        }
     }
     for (int i = 0; i < 5; i++) {
-        double px = from[i][0] - fx, py = from[i][1] - fy, qx = to[i][0] - tx, qy = to[i][1] - ty;
+        double px = from[i][0] - s.from[0], py = from[i][1] - s.from[1];
+        double qx = to[i][0] - s.to[0], qy = to[i][1] - s.to[1];
         ff += px * px + py * py;
-        a += px * qx + py * qy;
-        b += px * qy - py * qx;
+        s.a += px * qx + py * qy;
+        s.b += px * qy - py * qx;
     }
-    a /= ff;
-    b /= ff;
-    double scale = hypot(a, b);
+    s.a /= ff;
+    s.b /= ff;
+    return s;
+}
+
+static struct similarity inverse(const struct similarity *s)
+{
+    const double n = s->a * s->a + s->b * s->b;
+    return (struct similarity){{s->to[0], s->to[1]}, {s->from[0], s->from[1]}, s->a / n, -s->b / n};
+}
+
+/* Where s puts the square of `side` chip pixels around (side / 2, side / 2). dlib counts the last
+ * pixel of the picture as inside, so that its chips are a little smaller than s says. */
+static enum err place(struct chip_place *out, const struct similarity *s, double side, bool dlib,
+                      struct err_info *err)
+{
+    double scale = hypot(s->a, s->b);
     if (!(scale > 1e-9 && scale < 1e9))
         return err_set(err, ERR_INVALID, "the five points of a face give no place for it");
-    double dx = side / 2 - fx, dy = side / 2 - fy, half = (side * scale - 1) / 2;
-    double cx = a * dx - b * dy + tx, cy = b * dx + a * dy + ty;
+    double dx = side / 2 - s->from[0], dy = side / 2 - s->from[1];
+    double half = dlib ? (side * scale - 1) / 2 : (side - 1) * scale / 2;
+    double cx = s->a * dx - s->b * dy + s->to[0], cy = s->b * dx + s->a * dy + s->to[1];
     out->rect[0] = cx - half;
     out->rect[1] = cy - half;
     out->rect[2] = cx + half;
     out->rect[3] = cy + half;
-    out->angle = atan2(b, a);
+    out->angle = atan2(s->b, s->a);
     return ERR_OK;
 }
 
@@ -59,22 +82,39 @@ enum err chip_place_from_points(struct chip_place *out, const int (*p5)[2], doub
             to[i][k] = p5[i][k];
         }
     }
-    return place(out, from, to, side, err);
+    const struct similarity s = fit(from, to);
+    return place(out, &s, side, true, err);
+}
+
+/* The template is in pixels of the chip, whose middle is (side - 1) / 2; place() wants side / 2
+ * (dlib's convention). */
+static void in_doubles(double chip[5][2], double picture[5][2], const float points[5][2],
+                       const float (*template5)[2])
+{
+    for (int i = 0; i < 5; i++) {
+        for (int k = 0; k < 2; k++) {
+            chip[i][k] = (double)template5[i][k] + 0.5;
+            picture[i][k] = (double)points[i][k];
+        }
+    }
 }
 
 enum err chip_place_from_template(struct chip_place *out, const float points[5][2],
                                   const float (*template5)[2], int side, struct err_info *err)
 {
-    double from[5][2], to[5][2];
-    /* The template is in pixels of the chip, whose middle is (side - 1) / 2; place() wants side / 2
-     * (dlib's convention). */
-    for (int i = 0; i < 5; i++) {
-        for (int k = 0; k < 2; k++) {
-            from[i][k] = (double)template5[i][k] + 0.5;
-            to[i][k] = (double)points[i][k];
-        }
-    }
-    return place(out, from, to, side, err);
+    double chip[5][2], picture[5][2];
+    in_doubles(chip, picture, points, template5);
+    const struct similarity s = fit(chip, picture);
+    return place(out, &s, side, true, err);
+}
+
+enum err chip_place_onto_template(struct chip_place *out, const float points[5][2],
+                                  const float (*template5)[2], int side, struct err_info *err)
+{
+    double chip[5][2], picture[5][2];
+    in_doubles(chip, picture, points, template5);
+    const struct similarity onto = fit(picture, chip), s = inverse(&onto);
+    return place(out, &s, side, false, err);
 }
 
 /* --- pixels --- */

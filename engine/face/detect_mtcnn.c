@@ -382,22 +382,6 @@ static void place_points(struct detection *d, const struct mtcnn_box *b, const f
     }
 }
 
-static float area(const struct detection *d)
-{
-    return (d->box[2] - d->box[0]) * (d->box[3] - d->box[1]);
-}
-
-/* Largest first; equal areas: the later first, as numpy's argsort read backwards. n is small. */
-static void sort_by_area(struct detection *d, int n)
-{
-    for (int i = 1; i < n; i++) {
-        struct detection v = d[i];
-        int k = i;
-        for (; k > 0 && area(&d[k - 1]) <= area(&v); k--) d[k] = d[k - 1];
-        d[k] = v;
-    }
-}
-
 static enum err finish(struct detection **out, int *n, struct search *s, struct err_info *err)
 {
     struct list *all = &s->all;
@@ -423,7 +407,7 @@ static enum err finish(struct detection **out, int *n, struct search *s, struct 
         memcpy(kept[i].box, b->at, sizeof kept[i].box);
         kept[i].score = b->score;
     }
-    sort_by_area(kept, all->n);
+    detections_sort(kept, all->n);
     if (s->trace) s->trace->faces = all->n;
     *n = all->n;
     *out = kept;

@@ -54,6 +54,43 @@ NODISCARD enum err mtcnn_detect(struct detection **out, int *n, const struct mtc
                                 const struct mtcnn_options *o, struct mtcnn_trace *trace,
                                 struct err_info *err);
 
+/* --- detect_yunet.c: Wu, Peng, Yu 2023; exact rules in facts/models.md section 6.1 --- */
+enum {
+    YUNET_HEADS = 4, /* cls, obj, bbox, kps */
+    YUNET_STRIDES = 3,
+    YUNET_CELL_VALUES = 16, /* of all heads */
+    YUNET_PROBE_H = 64,     /* the size in which its outputs' shapes are looked at */
+    YUNET_PROBE_W = 96
+};
+struct yunet {
+    const struct nn_net *net; /* borrowed */
+    struct model_input input;
+    int output[YUNET_HEADS][YUNET_STRIDES]; /* of the graph */
+};
+/* ERR_MODEL: the network takes one size only, or its outputs are not YuNet's; ERR_NOMEM. */
+NODISCARD enum err yunet_init(struct yunet *out, const struct nn_net *net,
+                              const struct model_input *in, struct err_info *err);
+
+struct yunet_options {
+    float min_size;  /* pixels of a box's height, 20 */
+    float threshold; /* of the score; OpenCV Zoo's demo has 0.6 */
+    double overlap;  /* of two faces, intersection over union: 0.3 */
+};
+#define YUNET_OPTIONS_INIT                                                                         \
+    {                                                                                              \
+        20.0f, 0.6f, 0.3                                                                           \
+    }
+/* As mtcnn_detect; score: sqrt(cls obj). ERR_NOMEM; what the runner returns. */
+NODISCARD enum err yunet_detect(struct detection **out, int *n, const struct yunet *y,
+                                const struct face_runner *runner, const struct image *im,
+                                const struct yunet_options *o, struct err_info *err);
+
+/* What finds the faces: one of the two, borrowed. */
+struct detector {
+    const struct mtcnn *mtcnn;
+    const struct yunet *yunet;
+};
+
 /* --- refine.c: a detection made steady, for placing chips --- */
 /* A detection follows whichever of nearly equal candidates won, and that changes with the picture's
  * encoding: its points move by 2 % of the face, a descriptor by 0.003 in cosine. Here O-Net looks
@@ -61,8 +98,9 @@ NODISCARD enum err mtcnn_detect(struct detection **out, int *n, const struct mtc
  * eight EXIF encodings of three photographs (49 faces) the least cosine between descriptors goes
  * from 0.991 to 0.9988 for chips placed by these points, and the error rates fall
  * (deploy/models/README.md). faces [n], standing upright in im, in its pixels; the scores stay. One
- * pass of the runner, 4 n rows. A face that O-Net doubts on these squares stays as it is.
- * ERR_NOMEM; what the runner returns. */
+ * pass of the runner, 4 n rows. A face that O-Net doubts on these squares stays as it is. Only d->o
+ * is used, whichever detector found the faces. ERR_MODEL: its outputs are not O-Net's; ERR_NOMEM;
+ * what the runner returns. */
 NODISCARD enum err mtcnn_refine(struct detection *faces, int n, const struct mtcnn *d,
                                 const struct face_runner *runner, const struct image *im,
                                 struct err_info *err);
@@ -102,10 +140,12 @@ int detect_pass_quarter(enum detect_pass p);
  * their points home. No face is not an error: *n = 0, *out = NULL. ERR_NOMEM; what the runner
  * returns. */
 NODISCARD enum err detect_faces(struct detection **out, int *n, enum detect_pass *pass,
-                                const struct mtcnn *d, const struct face_runner *runner,
+                                const struct detector *d, const struct face_runner *runner,
                                 const struct image *im, const struct detect_options *o,
                                 struct err_info *err);
 
+/* Largest area first; of equal areas the later one first, as numpy's argsort read backwards. */
+void detections_sort(struct detection *d, int n);
 /* Where a detection of a w x h picture lies once that picture is turned by quarter * 90 degrees
  * clockwise (image_rotate). out may be in. */
 void detection_turn(struct detection *out, const struct detection *in, int w, int h, int quarter);
@@ -131,7 +171,7 @@ void ert_rect(int rect[4], const struct detection *d);
 /* --- align.c --- */
 enum { CHIP_SIDE = 150 };
 /* dlib's get_face_chip (facts section 4): rect and angle from the 5-point predictor's points, then
- * the chip. Both chip_place functions: ERR_INVALID when the points are all one. padding: of the
+ * the chip. All chip_place functions: ERR_INVALID when the points are all one. padding: of the
  * chip's side, 0.25 for dlib-resnet. */
 struct chip_place {
     double rect[4]; /* left, top, right, bottom */
@@ -142,6 +182,12 @@ NODISCARD enum err chip_place_from_points(struct chip_place *out, const int (*p5
 /* The same from MTCNN's five points and a template in chip pixels (facts section 5, "direct
  * template"). */
 NODISCARD enum err chip_place_from_template(struct chip_place *out, const float points[5][2],
+                                            const float (*template5)[2], int side,
+                                            struct err_info *err);
+/* The same with the points brought onto the template, as OpenCV's alignCrop and InsightFace do it
+ * (Umeyama 1991; facts/models.md 6.2): the error is least in the chip, not in the picture, which
+ * for a turned head makes the face smaller. */
+NODISCARD enum err chip_place_onto_template(struct chip_place *out, const float points[5][2],
                                             const float (*template5)[2], int side,
                                             struct err_info *err);
 /* chip: [side][side][3], caller's. Pyramid by halving, bilinear, truncated, as dlib does it; black

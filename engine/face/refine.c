@@ -5,7 +5,6 @@
 #include "engine/face/face.h"
 #include "engine/face/mtcnn_boxes.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,7 +73,8 @@ enum err mtcnn_refine(struct detection *faces, int n, const struct mtcnn *d,
     enum err rc;
 
     if (!n) return ERR_OK;
-    assert(prob >= 0 && box >= 0 && points >= 0); /* mtcnn_detect has asked */
+    if (prob < 0 || box < 0 || points < 0)
+        return err_set(err, ERR_MODEL, "the network that refines faces is no O-Net");
     AUTO_FREE float *in = mem_aligned(rows * (floats + 16), sizeof *in);
     AUTO_FREE struct crop_of *crops = malloc(rows * sizeof *crops);
     if (!in || !crops) return err_set(err, ERR_NOMEM, "no memory to refine %d faces", n);

@@ -5,6 +5,7 @@
 
 #include <cblas.h>
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +32,7 @@ static enum pair_kind kind_of(const struct rows *r, size_t a, size_t b)
 /* Calls visit for each pair a < b; a false answer stops it (no memory). */
 typedef bool visit_fn(void *self, size_t a, size_t b, float similarity, enum pair_kind kind);
 
-static enum err each_pair(const struct rows *r, visit_fn *visit, void *self, struct err_info *err)
+static enum err visit_pairs(const struct rows *r, visit_fn *visit, void *self, struct err_info *err)
 {
     if (r->n < 2 || r->n > UINT32_MAX || r->d < 1)
         return err_set(err, ERR_INVALID, "pairs need 2 rows or more, there are %zu of %d numbers",
@@ -56,6 +57,17 @@ static enum err each_pair(const struct rows *r, visit_fn *visit, void *self, str
         }
     }
     return ERR_OK;
+}
+
+static enum err each_pair(const struct rows *r, int threads, visit_fn *visit, void *self,
+                          struct err_info *err)
+{
+    const int before = omp_get_max_threads(); /* a setting of the calling thread */
+
+    if (threads) omp_set_num_threads(threads);
+    enum err rc = visit_pairs(r, visit, self, err);
+    omp_set_num_threads(before);
+    return rc;
 }
 
 /* Most similar first; equal ones by row, so that the order does not depend on how they were met. */
@@ -125,7 +137,7 @@ static bool collect(void *self, size_t a, size_t b, float s, enum pair_kind kind
 
 enum err match_pairs_new(struct match_pairs **out, const float *x, size_t n, int d,
                          const uint32_t *person, const uint32_t *group, size_t tail_max,
-                         struct err_info *err)
+                         int threads, struct err_info *err)
 {
     const struct rows rows = {x, n, d, person, group};
     struct match_pairs *p = calloc(1, sizeof *p);
@@ -140,7 +152,7 @@ enum err match_pairs_new(struct match_pairs **out, const float *x, size_t n, int
         rc = err_set(err, ERR_NOMEM, "no memory for a tail of %zu pairs", tail_max);
         goto fail;
     }
-    if ((rc = each_pair(&rows, collect, &c, err))) goto fail;
+    if ((rc = each_pair(&rows, threads, collect, &c, err))) goto fail;
     shorten_tail(&c);
     if (p->n_genuine) qsort(p->genuine, p->n_genuine, sizeof *p->genuine, by_rising_similarity);
     *out = p;
@@ -226,7 +238,7 @@ enum err match_pairs_rates(struct match_rate *out, const float *cuts, int n_cuts
     if (!reached || !pairs)
         return err_set(err, ERR_NOMEM, "no memory for the rates of %zu people", persons);
     struct counter c = {&rows, cuts, n_cuts, reached, pairs};
-    if ((rc = each_pair(&rows, count, &c, err))) return rc;
+    if ((rc = each_pair(&rows, 0, count, &c, err))) return rc;
     for (int k = 0; k < n_cuts; k++) {
         struct match_rate r = {0};
         for (size_t p = 0; p < persons; p++) {

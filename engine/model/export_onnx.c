@@ -20,7 +20,9 @@ enum { SIDE = 256, OTHER_SIDE = 512 };
 static const size_t FILE_MAX_BYTES = INT32_MAX; /* protobuf's own: lengths are signed 32 bits */
 
 /* The model file's keys that go along, under the same names. */
-static const char *const METADATA[] = {"visavis.input", "visavis.license", "visavis.source"};
+static const char *const METADATA[] = {"visavis.role",       "visavis.input",  "visavis.license",
+                                       "visavis.restricted", "visavis.source", "visavis.classes",
+                                       "visavis.note"};
 
 struct job {
     struct export x;
@@ -116,9 +118,11 @@ static void add_output(struct job *j, struct proto *graph, const struct nn_outpu
 static void add_metadata(struct proto *model, const struct model *m)
 {
     for (size_t i = 0; i < ARRAY_LEN(METADATA); i++) {
+        const char *value = st_meta(m->st, METADATA[i]);
+        if (!value) continue; /* the last two may be missing */
         struct proto pair = proto_new(model->err);
         proto_text(&pair, PAIR_KEY, METADATA[i]);
-        proto_text(&pair, PAIR_VALUE, st_meta(m->st, METADATA[i])); /* model_open wants all three */
+        proto_text(&pair, PAIR_VALUE, value);
         proto_message(model, MODEL_METADATA, &pair);
     }
 }

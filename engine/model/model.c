@@ -10,6 +10,7 @@
 
 #include <nettle/sha2.h>
 
+#include "engine/base/hex.h"
 #include "engine/base/mem.h"
 #include "engine/model/model_internal.h"
 #include "engine/model/st_internal.h"
@@ -74,7 +75,7 @@ void model__digest(char hex[65], enum model_role role, const char *graph, const 
         digest_part(&sha, t->data, t->count * st_dtype_bytes(t->dtype));
     }
     sha256_digest(&sha, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    hex_text(hex, digest, sizeof digest);
 }
 
 static enum err need(const char **out, const struct safetensors *st, const char *key,

@@ -21,6 +21,9 @@
  * --if-missing` makes the default models again. 2: dlib-resnet averages "mixed2". */
 enum { MODEL_IMPORTER_VERSION = 2 };
 
+/* How a note goes on where the order of a network's colour planes is not known. */
+#define MODEL_PLANES_ASSUMED "; it does not say the order of its colour planes"
+
 enum model_role { MODEL_EMBEDDER, MODEL_DETECTOR, MODEL_LANDMARKS, MODEL_ROLE_COUNT };
 /* How a face becomes the network's input. */
 enum model_crop {
@@ -54,6 +57,9 @@ struct model_input {
  * letterbox, aligned, ...), output (fc7, fc8, ...), planes (rgb, bgr); preset.c has them all.
  * ERR_INVALID names the word that is not known; then *in is as it was. */
 NODISCARD enum err model_preset(struct model_input *in, const char *preset, struct err_info *err);
+
+/* The crop of ArcFace and SFace: their five points, scaled to the input's size. */
+void model_five_points(struct model_input *in);
 
 struct model {
     char name[64]; /* file name without .safetensors */
@@ -131,6 +137,11 @@ void model_writer_abort(struct model_writer *w);
  * sha256 stay. */
 NODISCARD enum err model_set_calibration(const char *dir, const char *name, const char *json,
                                          struct err_info *err);
+
+/* Rewrites it with another description of its input and another note: its sha256 becomes another
+ * one, and a calibration, which belongs to the old one, goes. */
+NODISCARD enum err model_set_input(const char *dir, const char *name, const struct model_input *in,
+                                   const char *note, struct err_info *err);
 
 /* Names of the models in a folder, sorted; *names and each string are the caller's
  * (model_names_free). A folder that is not there is an empty list. */

@@ -222,25 +222,58 @@ enum err model_write(const char *dir, const struct model_draft *d, struct err_in
     return rc;
 }
 
-enum err model_set_calibration(const char *dir, const char *name, const char *json,
-                               struct err_info *err)
+/* The file again, with other values (NULL: none) of some keys. */
+static enum err rewrite(const struct model *m, const struct st_pair *changes, size_t n_changes,
+                        struct err_info *err)
 {
-    struct st_pair meta[KEYS_MAX];
-    struct model *m = NULL;
+    struct st_pair meta[2 * KEYS_MAX];
     const char *key;
     json_t *value;
     size_t n = 0;
+
+    json_object_foreach((json_t *)st__metadata(m->st), key, value)
+    {
+        bool changed = false;
+        for (size_t i = 0; i < n_changes; i++) changed |= strcmp(key, changes[i].key) == 0;
+        if (!changed && n < KEYS_MAX) meta[n++] = (struct st_pair){key, json_string_value(value)};
+    }
+    memcpy(meta + n, changes, n_changes * sizeof *changes);
+    return st_write(m->path, meta, n + n_changes, st_at(m->st, 0), st_count(m->st), err);
+}
+
+enum err model_set_calibration(const char *dir, const char *name, const char *json,
+                               struct err_info *err)
+{
+    const struct st_pair change = {"visavis.calibration", json};
+    struct model *m = NULL;
     enum err rc = json ? model__check_calibration(json, err) : ERR_OK;
 
     if (rc) return rc;
     if ((rc = model_open(&m, dir, name, err))) return rc;
-    json_object_foreach((json_t *)st__metadata(m->st), key, value)
-    {
-        if (strcmp(key, "visavis.calibration") != 0 && n < KEYS_MAX - 1)
-            meta[n++] = (struct st_pair){key, json_string_value(value)};
+    rc = rewrite(m, &change, 1, err);
+    model_close(m);
+    return rc;
+}
+
+enum err model_set_input(const char *dir, const char *name, const struct model_input *in,
+                         const char *note, struct err_info *err)
+{
+    char sha256[65];
+    struct model *m = NULL;
+    char *input = NULL;
+    enum err rc = model_open(&m, dir, name, err);
+
+    if (rc) return rc;
+    if (!(rc = model__input_to_json(&input, in, err))) {
+        model__digest(sha256, m->role, st_meta(m->st, "visavis.graph"), input, st_at(m->st, 0),
+                      st_count(m->st));
+        const struct st_pair changes[] = {{"visavis.input", input},
+                                          {"visavis.sha256", sha256},
+                                          {"visavis.note", note},
+                                          {"visavis.calibration", NULL}};
+        rc = rewrite(m, changes, ARRAY_LEN(changes), err);
     }
-    meta[n++] = (struct st_pair){"visavis.calibration", json};
-    rc = st_write(m->path, meta, n, st_at(m->st, 0), st_count(m->st), err);
+    free(input);
     model_close(m);
     return rc;
 }

@@ -20,7 +20,8 @@ static const struct preprocessing {
     {"imagenet", {123.68f, 116.779f, 103.939f}, 1},
     {"deepface-base", {0, 0, 0}, 1.0f / 255},
     {"raw", {0, 0, 0}, 1},
-    {"centered", {127.5f, 127.5f, 127.5f}, 1 / 127.5f},
+    {"centered", {127.5f, 127.5f, 127.5f}, 1 / 127.5f},     /* InsightFace's ArcFace */
+    {"centered-128", {127.5f, 127.5f, 127.5f}, 1 / 128.0f}, /* deepface's */
 };
 
 static const struct {
@@ -33,12 +34,31 @@ static const struct {
     {"letterbox", CROP_LETTERBOX, 0},
     {"aligned", CROP_BOX_ALIGNED, 0},
     {"aligned-margin", CROP_BOX_ALIGNED, 0.15f},
+    {"five-points", CROP_SIMILARITY, 0},
 };
+
+/* Where ArcFace's and SFace's 112 x 112 chips have the five points (facts/models.md 6.2). */
+static const float POINTS[5][2] = {{38.2946f, 51.6963f},
+                                   {73.5318f, 51.5014f},
+                                   {56.0252f, 71.7366f},
+                                   {41.5493f, 92.3655f},
+                                   {70.7299f, 92.2041f}};
+enum { POINTS_SIDE = 112 };
 
 static const struct {
     const char *word, *output;
 } OUTPUTS[] = {
     {"fc7", "embedding"}, {"fc7-linear", "fc7_linear"}, {"fc8", "fc8"}, {"pool5", "pool5_average"}};
+
+void model_five_points(struct model_input *in)
+{
+    in->crop = CROP_SIMILARITY;
+    in->padding = 0;
+    for (int i = 0; i < 5; i++) {
+        in->points[i][0] = POINTS[i][0] * ((float)in->w / POINTS_SIDE);
+        in->points[i][1] = POINTS[i][1] * ((float)in->h / POINTS_SIDE);
+    }
+}
 
 static void set_order(struct model_input *in, bool bgr)
 {
@@ -70,6 +90,7 @@ static bool apply(struct model_input *in, const char *word, size_t len)
         if (!word_is(word, len, CROPS[i].word)) continue;
         in->crop = CROPS[i].crop;
         in->padding = CROPS[i].padding;
+        if (in->crop == CROP_SIMILARITY) model_five_points(in);
         return true;
     }
     for (size_t i = 0; i < ARRAY_LEN(OUTPUTS); i++) {
@@ -88,13 +109,13 @@ enum err model_preset(struct model_input *in, const char *preset, struct err_inf
     for (const char *word = preset; word && *preset;) {
         const size_t len = strcspn(word, "+");
         if (!apply(&made, word, len))
-            return err_set(
-                err, ERR_INVALID,
-                "preset '%.*s' is not known: caffe, matconvnet, demo-swapped-mean, "
-                "vggface2, imagenet, deepface-base, raw, centered; box, box-margin, "
-                "letterbox, aligned, aligned-margin; fc7, fc7-linear, fc8, pool5; rgb, bgr "
-                "(several: joined by +)",
-                len > 40 ? 40 : (int)len, word);
+            return err_set(err, ERR_INVALID,
+                           "preset '%.*s' is not known: caffe, matconvnet, demo-swapped-mean, "
+                           "vggface2, imagenet, deepface-base, raw, centered, centered-128; box, "
+                           "box-margin, letterbox, aligned, aligned-margin, five-points; fc7, "
+                           "fc7-linear, fc8, pool5; rgb, bgr "
+                           "(several: joined by +)",
+                           len > 40 ? 40 : (int)len, word);
         word = word[len] ? word + len + 1 : NULL;
     }
     *in = made;

@@ -131,3 +131,27 @@ enum err nn_exec_run(struct nn_exec *x, const struct nn_net *net, int n, int h, 
     }
     return ERR_OK;
 }
+
+enum err nn_exec_run_timed(struct nn_exec *x, const struct nn_net *net, int n, int h, int w,
+                           const float *in, float *const *outs, struct nn_layer_info *layers,
+                           int max, int *count, struct err_info *err)
+{
+    struct nn_plan *p;
+    if (n < 1 || n > ROWS_AT_ONCE)
+        return err_set(err, ERR_INVALID, "%d rows to time, the limit is %d", n, (int)ROWS_AT_ONCE);
+    omp_set_num_threads(x->threads);
+    enum err rc = get_plan(x, &p, net, n, h, w, err);
+    if (rc) return rc;
+    nn__plan_bind(p, x->memory, x->pool);
+    nn__plan_run_timed(p, n, in, outs);
+    const int all = nn_plan_layers(p, layers, max);
+    *count = 0;
+    for (int i = 0; i < all; i++)
+        if (layers[i].seconds > 0) layers[(*count)++] = layers[i];
+    return ERR_OK;
+}
+
+enum err nn_exec_peak(struct nn_exec *x, struct nn_peak *out, struct err_info *err)
+{
+    return nn__peak(out, x->pool, err);
+}

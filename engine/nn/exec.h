@@ -19,5 +19,19 @@ void nn_exec_forget(struct nn_exec *x, const struct nn_net *net);
  * does not fit). */
 NODISCARD enum err nn_exec_run(struct nn_exec *x, const struct nn_net *net, int n, int h, int w,
                                const float *in, float *const *outs, struct err_info *err);
+/* The same for n <= 32 rows, timed: layers[0..*count) (at most max) of the one plan that ran; what
+ * the wanted outputs do not need is not among them. Their strings live as long as the executor. */
+NODISCARD enum err nn_exec_run_timed(struct nn_exec *x, const struct nn_net *net, int n, int h,
+                                     int w, const float *in, float *const *outs,
+                                     struct nn_layer_info *layers, int max, int *count,
+                                     struct err_info *err);
+
+/* What the executor's threads reach together, measured in a tenth of a second: the product kernel
+ * on matrices that lie in the second cache, and reading memory that no cache holds (256 MB of it).
+ * gflops_bf16 0: no such kernel. */
+struct nn_peak {
+    double gflops, gflops_bf16, read_gb_s;
+};
+NODISCARD enum err nn_exec_peak(struct nn_exec *x, struct nn_peak *out, struct err_info *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* Shared by fast.c, fast_conv.c and fast_ops.c: the lowering of a graph to the kernels of simd.h.
+/* Shared by fast*.c and onednn.c: the lowering of a graph to the kernels of simd.h.
  *
  * Values are [n][h][w][pitch] (simd.h). Fusions, all decided by the graph alone: convolution or
  * dense layer, then a sum with another value (zero-padded below, to the right or in its last
@@ -42,8 +42,10 @@ size_t nn__fast_pixel(const struct nn__lowering *l, int value);
 
 /* fast_pack.c */
 enum nn__pack_kind {
-    NN__PACK_TAPS,   /* [panel][tap][run][channel], one tap a kernel position */
-    NN__PACK_MERGED, /* the same, one tap a kernel row */
+    NN__PACK_TAPS,      /* [panel][tap][run][channel], one tap a kernel position */
+    NN__PACK_MERGED,    /* the same, one tap a kernel row */
+    NN__PACK_TAPS_BF16, /* the same two in pairs of bf16 */
+    NN__PACK_MERGED_BF16,
     NN__PACK_WINO2,
     NN__PACK_WINO4,
     NN__PACK_FOLDED, /* Winograd's F(3x3, 4x4) of a folded input: see nn__border */
@@ -57,20 +59,28 @@ enum nn__pack_kind {
 struct nn__pack_of {
     const struct nn_op *op;
     const struct nn__simd *simd;
-    struct nn_shape in; /* of the op's input */
-    size_t pixel;       /* floats of an input pixel */
-    int channels;       /* of the output */
+    struct nn_shape in;       /* of the op's input */
+    size_t pixel;             /* floats of an input pixel */
+    int channels;             /* of the output */
+    const struct nn_net *net; /* set by nn__fast_pack */
 };
 
 NODISCARD enum err nn__fast_pack(const float **out, const struct nn_plan *p, int op,
                                  enum nn__pack_kind kind, const struct nn__pack_of *k,
                                  struct err_info *err);
 
-/* fast_conv.c */
+/* fast_choose.c */
+struct nn__choice {
+    int wino; /* nn__wino's m, or 0: the direct product */
+    enum { NN__IN_F32, NN__IN_BF16, NN__IN_ONEDNN } input;
+};
+struct nn__choice nn__choose(const struct nn__lowering *l, const struct nn__fused *f);
 bool nn__conv_is_product(const struct nn_op *op);
 bool nn__conv_folds(const struct nn_op *op, int in_c);
 /* Whether a max_pool can be computed with it, row by row: the direct product, nothing padded. */
 bool nn__conv_takes_pool(const struct nn_plan *p, int conv, const struct nn_op *pool);
+
+/* fast_conv.c */
 NODISCARD enum err nn__fast_conv(struct nn__lowering *l, const struct nn__fused *f,
                                  struct err_info *err);
 NODISCARD enum err nn__fast_act(struct nn__act *out, const struct nn_plan *p, int op, int channels,
@@ -87,6 +97,8 @@ NODISCARD enum err nn__onednn_conv(struct nn__lowering *l, const struct nn__fuse
 /* fast_ops.c */
 /* A value as an operand of a sum; its data is to be set when the step runs. */
 struct nn__plus nn__fast_plus(const struct nn__lowering *l, int value);
+/* A pool's or a depthwise convolution's window; its data is to be set when the step runs. */
+struct nn__window nn__fast_window(const struct nn_op *op, struct nn_shape in, struct nn_shape out);
 NODISCARD enum err nn__fast_pack_input(struct nn__lowering *l, struct err_info *err);
 NODISCARD enum err nn__fast_pixels(struct nn__lowering *l, const struct nn__fused *f,
                                    struct err_info *err);

@@ -1,5 +1,5 @@
-/* Convolutions and dense layers over simd.h: repacking of weights, the choice between the direct
- * product and Winograd, and how the work is cut among threads. */
+/* Convolutions and dense layers over simd.h: how a layer is set up for its kernel (fast_choose.c),
+ * and how the work is cut among threads. */
 #include "engine/nn/fast.h"
 
 #include <stdint.h>
@@ -9,12 +9,8 @@
 /* What a thread keeps in its second cache (512 KiB or more): Winograd's tiles, rows between a
  * convolution and its pool. */
 enum { TILE_FLOATS = 96 * 1024, TILES_MAX = 96, TILES_UNIT = 12 };
-enum { POOL_FLOATS = 24 * 1024, POOL_KERNEL_MAX = 8 };
-
-bool nn__conv_is_product(const struct nn_op *op)
-{
-    return op->groups == 1 && op->kernel[0] * op->kernel[1] <= NN__TAPS_MAX;
-}
+enum { POOL_FLOATS = 24 * 1024 };
+enum { ROUND_ALONE_FLOATS = 256 * 1024 /* 30 us */ };
 
 enum err nn__fast_act(struct nn__act *out, const struct nn_plan *p, int op, int channels,
                       struct err_info *err)
@@ -37,6 +33,8 @@ struct layer {
     struct nn__wino wino;
     struct nn__window window;
     const struct nn__simd *simd;
+    nn__conv_fn *product;
+    size_t in_row;  /* in bf16: floats of an input row, which are rounded first; else 0 */
     int pixels_row; /* of the output, one row */
     bool line;      /* all pixels of all rows are one line of one image */
     int pool_rows;  /* of the max_pool computed at once */
@@ -81,14 +79,41 @@ static void conv_chunk(void *arg, int chunk, int thread)
     int pixel = chunk / across * l->chunk_pixels, ch = chunk % across * l->chunk_channels;
     int pixels = l->pixels - pixel, channels = l->conv.oc - ch;
     (void)thread;
-    l->simd->conv(&l->conv, pixel, pixels < l->chunk_pixels ? pixels : l->chunk_pixels, ch,
-                  channels < l->chunk_channels ? channels : l->chunk_channels);
+    l->product(&l->conv, pixel, pixels < l->chunk_pixels ? pixels : l->chunk_pixels, ch,
+               channels < l->chunk_channels ? channels : l->chunk_channels);
+}
+
+struct rounding {
+    const struct nn__simd *simd;
+    const float *from;
+    uint16_t *to;
+};
+
+static void round_rows(const void *arg, int row, int rows)
+{
+    const struct rounding *r = arg;
+    const size_t at = (size_t)row * NN__LANES;
+    r->simd->to_bf16(r->to + at, r->from + at, (size_t)rows * NN__LANES);
+}
+
+/* The input in bf16, in the plan's scratch. */
+static void round_input(const struct nn_plan *p, struct layer *l)
+{
+    const struct rounding r = {l->simd, l->conv.in, (uint16_t *)p->scratch};
+    const size_t floats = l->in_row * (size_t)p->rows;
+    /* what takes less than waking a helper is not shared */
+    if (floats <= ROUND_ALONE_FLOATS)
+        round_rows(&r, 0, (int)(floats / NN__LANES));
+    else
+        nn__fast_rows(p, (int)(floats / NN__LANES), 1, round_rows, &r);
+    l->conv.in = (const float *)p->scratch;
 }
 
 static void run_conv(struct nn_plan *p, const struct nn__step *s)
 {
     struct layer l = *(const struct layer *)s->data;
     bind(p, s, &l);
+    if (l.in_row) round_input(p, &l);
     cut_conv(&l, pool_threads(p->pool));
     int down = (l.pixels + l.chunk_pixels - 1) / l.chunk_pixels;
     int across = (l.conv.oc + l.chunk_channels - 1) / l.chunk_channels;
@@ -198,58 +223,11 @@ static void run_wino(struct nn_plan *p, const struct nn__step *s)
     pool_run(p->pool, wino_out_chunk, &l, l.tiles);
 }
 
-/* Which algorithm, by shape alone: multiply-adds of one image, plus the transforms (vector
- * instructions a tile and vector of channels, each worth a multiply-add), plus the weights' way
- * from the third cache at 10 bytes a cycle (16 multiply-adds) for a batch of 4 where they do not
- * stay in the second. Returns m, or 0 for the direct product. */
-static int choose_wino(const struct nn_op *op, struct nn_shape in, struct nn_shape out)
-{
-    if (op->kernel[0] != 3 || op->kernel[1] != 3 || op->stride[0] != 1 || op->stride[1] != 1 ||
-        op->dilation != 1 || in.c < NN__LANES / 2)
-        return 0;
-    static const struct {
-        int m, transform_in, transform_out;
-    } WAYS[] = {{2, 64, 50}, {4, 200, 150}};
-    double ic = (double)nn__pitch(in.c), oc = (double)nn__pitch(out.c), cached = 512 * 1024;
-    double bytes = 36.0 * in.c * oc;
-    double best = 9.0 * out.h * out.w * in.c * oc + (bytes > cached ? bytes * 0.4 : 0);
-    int m = 0;
-    for (size_t i = 0; i < ARRAY_LEN(WAYS); i++) {
-        int k = WAYS[i].m, points = (k + 2) * (k + 2);
-        double tiles = (double)((out.h + k - 1) / k) * ((out.w + k - 1) / k);
-        bytes = 4.0 * points * ic * oc;
-        double cost = points * tiles * ic * oc + (bytes > cached ? bytes * 0.4 : 0) +
-                      tiles * (ic * WAYS[i].transform_in + oc * WAYS[i].transform_out);
-        if (cost < best) best = cost, m = k;
-    }
-    return m;
-}
-
-bool nn__conv_takes_pool(const struct nn_plan *p, int conv, const struct nn_op *pool)
-{
-    const struct nn_op *op = &p->net->graph->ops[conv];
-    if (p->net->precision == NN_BF16) return false;
-    if (pool->kind != NN_MAX_POOL || op->kind != NN_CONV2D || !nn__conv_is_product(op))
-        return false;
-    if (pool->pad[0] || pool->pad[1] || pool->kernel[0] > POOL_KERNEL_MAX) return false;
-    struct nn_shape in = nn__shape(p, op->in[0]);
-    if (op->in[0] == NN__INPUT && nn__conv_folds(op, in.c)) return false;
-    return !choose_wino(op, in, p->shapes[conv]);
-}
-
 static void setup_pool(struct layer *l, const struct nn_plan *p, const struct nn_op *op,
                        struct nn_shape out, struct nn__step *s)
 {
     const struct nn__conv *c = &l->conv;
-    l->window = (struct nn__window){.iw = c->ow,
-                                    .oh = out.h,
-                                    .ow = out.w,
-                                    .c = c->oc,
-                                    .kh = op->kernel[0],
-                                    .kw = op->kernel[1],
-                                    .sh = op->stride[0],
-                                    .sw = op->stride[1],
-                                    .dilation = 1};
+    l->window = nn__fast_window(op, (struct nn_shape){c->oc, c->oh, c->ow}, out);
     s->kernel = "direct+max_pool";
     if (op->kernel[0] == 2 && op->kernel[1] == 2 && op->stride[0] == 2 && op->stride[1] == 2 &&
         c->plus.lanes == 0 && l->simd->conv_max2_takes(c->oc)) {
@@ -263,15 +241,6 @@ static void setup_pool(struct layer *l, const struct nn_plan *p, const struct nn
     l->scratch_floats = row * conv_rows;
     s->scratch = sizeof(float) * l->scratch_floats * (size_t)p->threads;
     s->run = run_conv_pool;
-}
-
-/* Stride 2, five to eight taps a side, and four times the channels fit one vector: 36 multiply-adds
- * where the direct product has 9 k^2, and the transforms of one input vector. */
-bool nn__conv_folds(const struct nn_op *op, int in_c)
-{
-    return nn__conv_is_product(op) && op->dilation == 1 && 4 * in_c <= NN__LANES && op->out >= 16 &&
-           op->stride[0] == 2 && op->stride[1] == 2 && op->kernel[0] > 4 && op->kernel[0] <= 8 &&
-           op->kernel[1] > 4 && op->kernel[1] <= 8;
 }
 
 static enum err setup_wino(struct layer *l, struct nn_plan *p, const struct nn__pack_of *k, int op,
@@ -347,14 +316,37 @@ static bool setup_geometry(struct layer *l, const struct nn__lowering *low,
     return merged;
 }
 
-/* In bf16: what is not already cheaper by Winograd in float32. Measured on Zen 4 (AVX512-BF16:
- * twice the multiply-adds of float32), where Winograd saves more; AMX has sixteen times as many. A
- * first layer of few channels stays in float32. */
-static bool takes_bf16(const struct nn__lowering *low, const struct nn__fused *f, int wino)
+/* Pairs of bf16 in place of floats: simd.h, nn__simd_bf16. */
+static void setup_bf16(struct layer *l, const struct nn_plan *p, struct nn__step *s)
 {
-    if (low->p->net->precision != NN_BF16 || f->pool >= 0) return false;
-    if (nn__fast_pixel(low, f->in) % NN__LANES || f->in == nn__input_value(low->p)) return false;
-    return !wino || nn__onednn_has_amx();
+    struct nn__conv *c = &l->conv;
+    l->product = nn__simd_bf16(p->net->simd);
+    l->in_row = c->image;
+    c->pixel /= 2, c->row /= 2, c->image /= 2;
+    c->run = (c->run + 1) / 2;
+    c->half = false;
+    s->scratch = l->in_row * (size_t)p->n * sizeof(uint16_t);
+    s->kernel = "bf16";
+    s->bf16 = true;
+}
+
+static enum err setup_direct(struct layer *l, struct nn_plan *p, const struct nn__pack_of *k,
+                             const struct nn__fused *f, bool merged, bool bf16, struct nn__step *s,
+                             struct err_info *err)
+{
+    const struct nn__conv *c = &l->conv;
+    s->run = run_conv;
+    s->kernel = k->op->kind == NN_DENSE ? "dense" : "direct";
+    l->product = l->simd->conv;
+    if (bf16) setup_bf16(l, p, s);
+    if (f->pool >= 0) setup_pool(l, p, &p->net->graph->ops[f->pool], p->shapes[f->pool], s);
+    s->weights = sizeof(float) * (size_t)c->kh * c->kx * c->run * c->oc;
+    enum err rc = nn__fast_pack(&l->conv.zeros, p, f->op, NN__PACK_ZEROS, k, err);
+    if (rc) return rc;
+    if (bf16)
+        return nn__fast_pack(&l->conv.w, p, f->op,
+                             merged ? NN__PACK_MERGED_BF16 : NN__PACK_TAPS_BF16, k, err);
+    return nn__fast_pack(&l->conv.w, p, f->op, merged ? NN__PACK_MERGED : NN__PACK_TAPS, k, err);
 }
 
 enum err nn__fast_conv(struct nn__lowering *low, const struct nn__fused *f, struct err_info *err)
@@ -364,10 +356,8 @@ enum err nn__fast_conv(struct nn__lowering *low, const struct nn__fused *f, stru
     struct nn_shape in = nn__shape(p, f->in), out = p->shapes[f->op];
     struct nn__pack_of k = {.op = op, .simd = p->net->simd, .in = in, .channels = out.c};
     k.pixel = nn__fast_pixel(low, f->in);
-    bool folded = f->in == nn__input_value(p) && low->border.folded;
-    int m = folded ? 3 : 0;
-    if (op->kind == NN_CONV2D && !m && k.pixel % NN__LANES == 0) m = choose_wino(op, in, out);
-    if (takes_bf16(low, f, m)) return nn__onednn_conv(low, f, err);
+    const struct nn__choice choice = nn__choose(low, f);
+    if (choice.input == NN__IN_ONEDNN) return nn__onednn_conv(low, f, err);
     struct layer *l = calloc(1, sizeof *l);
     if (!l) return err_set(err, ERR_NOMEM, "%s: no memory", op->name);
     struct nn__step s = nn__step_of(p, f->op);
@@ -382,22 +372,10 @@ enum err nn__fast_conv(struct nn__lowering *low, const struct nn__fused *f, stru
     l->conv.half = out.c <= NN__LANES / 2 && f->plus == NN__NONE && f->act < 0;
     enum err rc = nn__fast_act(&l->conv.act, p, f->act, out.c, err);
     if (!rc) rc = nn__fast_pack(&l->conv.b, p, f->op, NN__PACK_BIAS, &k, err);
-    if (rc) goto fail;
-    if (m) {
-        rc = setup_wino(l, p, &k, f->op, m, &s, err);
-    } else {
-        s.run = run_conv;
-        s.kernel = op->kind == NN_DENSE ? "dense" : "direct";
-        s.weights = sizeof(float) * (size_t)l->conv.kh * l->conv.kx * l->conv.run * l->conv.oc;
-        if (f->pool >= 0) setup_pool(l, p, &p->net->graph->ops[f->pool], p->shapes[f->pool], &s);
-        rc = nn__fast_pack(&l->conv.zeros, p, f->op, NN__PACK_ZEROS, &k, err);
-        if (!rc && merged)
-            rc = nn__fast_pack(&l->conv.w, p, f->op, NN__PACK_MERGED, &k, err);
-        else if (!rc)
-            rc = nn__fast_pack(&l->conv.w, p, f->op, NN__PACK_TAPS, &k, err);
-    }
+    if (!rc && choice.wino) rc = setup_wino(l, p, &k, f->op, choice.wino, &s, err);
+    if (!rc && !choice.wino)
+        rc = setup_direct(l, p, &k, f, merged, choice.input == NN__IN_BF16, &s, err);
     if (!rc) return nn__plan_step(p, &s, err);
-fail:
     free(l);
     return rc;
 }
@@ -431,18 +409,7 @@ enum err nn__fast_depthwise(struct nn__lowering *low, const struct nn__fused *f,
     s.run = run_depthwise;
     s.kernel = "depthwise";
     l->simd = p->net->simd;
-    l->window = (struct nn__window){.ih = in.h,
-                                    .iw = in.w,
-                                    .oh = out.h,
-                                    .ow = out.w,
-                                    .c = (int)nn__pitch(out.c),
-                                    .kh = op->kernel[0],
-                                    .kw = op->kernel[1],
-                                    .sh = op->stride[0],
-                                    .sw = op->stride[1],
-                                    .pt = op->pad[0],
-                                    .pl = op->pad[1],
-                                    .dilation = op->dilation};
+    l->window = nn__fast_window(op, in, out);
     enum err rc = nn__fast_act(&l->window.act, p, f->act, out.c, err);
     if (!rc) rc = nn__fast_pack(&l->window.b, p, f->op, NN__PACK_BIAS, &k, err);
     if (!rc) rc = nn__fast_pack(&l->window.w, p, f->op, NN__PACK_DEPTHWISE, &k, err);

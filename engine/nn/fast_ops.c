@@ -188,6 +188,26 @@ static void run_pool(struct nn_plan *p, const struct nn__step *s)
     nn__fast_rows(p, p->rows * x.t.oh, 1, pool_rows, &x);
 }
 
+struct nn__window nn__fast_window(const struct nn_op *op, struct nn_shape in, struct nn_shape out)
+{
+    struct nn__window t = {.ih = in.h,
+                           .iw = in.w,
+                           .oh = out.h,
+                           .ow = out.w,
+                           .c = (int)nn__pitch(out.c),
+                           .kh = in.h,
+                           .kw = in.w,
+                           .sh = 1,
+                           .sw = 1,
+                           .dilation = op->kind == NN_CONV2D ? op->dilation : 1};
+    if (op->kind == NN_GLOBAL_AVG_POOL) return t; /* one window, the whole plane */
+    t.kh = op->kernel[0], t.kw = op->kernel[1];
+    t.sh = op->stride[0], t.sw = op->stride[1];
+    t.pt = op->pad[0], t.pl = op->pad[1], t.pb = op->pad[2], t.pr = op->pad[3];
+    t.count_pad = op->count_pad;
+    return t;
+}
+
 enum err nn__fast_pool(struct nn__lowering *l, const struct nn__fused *f, struct err_info *err)
 {
     struct nn_plan *p = l->p;
@@ -203,22 +223,7 @@ enum err nn__fast_pool(struct nn__lowering *l, const struct nn__fused *f, struct
     s.out = f->out;
     x->simd = p->net->simd;
     x->max = op->kind == NN_MAX_POOL;
-    x->t = (struct nn__window){.ih = in.h,
-                               .iw = in.w,
-                               .oh = out.h,
-                               .ow = out.w,
-                               .c = (int)nn__pitch(out.c),
-                               .kh = op->kernel[0],
-                               .kw = op->kernel[1],
-                               .sh = op->stride[0],
-                               .sw = op->stride[1],
-                               .pt = op->pad[0],
-                               .pl = op->pad[1],
-                               .pb = op->pad[2],
-                               .pr = op->pad[3],
-                               .dilation = 1,
-                               .count_pad = op->count_pad};
-    if (op->kind == NN_GLOBAL_AVG_POOL) x->t.kh = in.h, x->t.kw = in.w;
+    x->t = nn__fast_window(op, in, out);
     return nn__plan_step(p, &s, err);
 }
 

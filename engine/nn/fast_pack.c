@@ -1,28 +1,69 @@
 /* Weights as the kernels of simd.h read them: made once a net, on first use (nn__net_pack). */
 #include "engine/nn/fast.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
-/* Writes w[o][k] for k in the order the product reads it. at: index of (input channel, kernel
- * position) in the op's weights of one output channel; channels past the last are zeros. */
-static float *pack_product(const struct nn__pack_of *k, int taps, int run,
-                           size_t (*at)(const struct nn__pack_of *k, int tap, int r))
+enum { PANEL_CHANNELS = 64 /* of every simd.h's panel() at most */ };
+
+/* Which weight of one output channel is read for channel r of a tap; SIZE_MAX: none, a zero. */
+typedef size_t at_fn(const struct nn__pack_of *k, int tap, int r);
+
+/* to[c] = what output channels ch.. read there. */
+static void gather(float *to, const struct nn__pack_of *k, size_t from, int ch, int wide)
 {
-    int oc = k->channels, pitch = (int)nn__pitch(oc);
-    size_t each = (size_t)taps * run, src_each = k->op->w_count / (size_t)oc;
-    float *out = mem_aligned(each * (size_t)pitch, sizeof *out), *o = out;
+    const size_t each = k->op->w_count / (size_t)k->channels;
+    for (int c = ch; c < ch + wide; c++)
+        *to++ = c < k->channels && from != SIZE_MAX ? k->op->w[c * each + from] : 0;
+}
+
+/* The weights of these output channels have been read, and lie together in the source. */
+static void done(const struct nn__pack_of *k, int first, int channels)
+{
+    const size_t each = k->op->w_count / (size_t)k->channels;
+    if (first + channels > k->channels) channels = k->channels - first;
+    if (channels > 0)
+        nn__weights_done(k->net, k->op->w + (size_t)first * each, (size_t)channels * each);
+}
+
+/* The weights as the product reads them: [panel][tap][run][channel of the panel]. */
+static float *pack_product(const struct nn__pack_of *k, int taps, int run, at_fn *at)
+{
+    const int pitch = (int)nn__pitch(k->channels);
+    float *out = mem_aligned((size_t)taps * run * pitch, sizeof *out), *o = out;
     if (!out) return NULL;
     for (int ch = 0, wide; ch < pitch; ch += wide) {
         wide = k->simd->panel(pitch - ch);
         for (int t = 0; t < taps; t++)
-            for (int r = 0; r < run; r++) {
-                size_t from = at(k, t, r);
-                for (int c = ch; c < ch + wide; c++)
-                    *o++ = c < oc && from != SIZE_MAX ? k->op->w[c * src_each + from] : 0;
-            }
+            for (int r = 0; r < run; r++, o += wide) gather(o, k, at(k, t, r), ch, wide);
+        done(k, ch, wide);
     }
     return out;
+}
+
+/* The same in bf16, two of a run together. */
+static float *pack_pairs(const struct nn__pack_of *k, int taps, int run, at_fn *at)
+{
+    const int pitch = (int)nn__pitch(k->channels);
+    const size_t words = (size_t)taps * ((run + 1) / 2) * pitch;
+    uint16_t *out = mem_aligned(words, 2 * sizeof *out), *o = out, rounded[2][PANEL_CHANNELS];
+    float pair[2][PANEL_CHANNELS];
+    if (!out) return NULL;
+    for (int ch = 0, wide; ch < pitch; ch += wide) {
+        wide = k->simd->panel(pitch - ch);
+        assert(wide <= PANEL_CHANNELS);
+        for (int t = 0; t < taps; t++)
+            for (int r = 0; r < run; r += 2) {
+                for (int i = 0; i < 2; i++) {
+                    gather(pair[i], k, r + i < run ? at(k, t, r + i) : SIZE_MAX, ch, wide);
+                    k->simd->to_bf16(rounded[i], pair[i], (size_t)wide);
+                }
+                for (int c = 0; c < wide; c++) *o++ = rounded[0][c], *o++ = rounded[1][c];
+            }
+        done(k, ch, wide);
+    }
+    return (float *)out;
 }
 
 static size_t at_taps(const struct nn__pack_of *k, int tap, int r)
@@ -43,18 +84,38 @@ static size_t at_dense(const struct nn__pack_of *k, int tap, int r)
     return c < (size_t)k->in.c ? c * k->in.h * k->in.w + cell : SIZE_MAX;
 }
 
+typedef float *pack_fn(const struct nn__pack_of *k, int taps, int run, at_fn *at);
+
+static float *taps(const struct nn__pack_of *k, pack_fn *pack_with)
+{
+    if (k->op->kind == NN_DENSE)
+        return pack_with(k, 1, (int)(k->pixel * (size_t)k->in.h * k->in.w), at_dense);
+    return pack_with(k, k->op->kernel[0] * k->op->kernel[1], k->in.c, at_taps);
+}
+
+static float *merged(const struct nn__pack_of *k, pack_fn *pack_with)
+{
+    return pack_with(k, k->op->kernel[0], k->op->kernel[1] * k->in.c, at_merged);
+}
+
 static float *make_taps(const void *arg)
 {
-    const struct nn__pack_of *k = arg;
-    if (k->op->kind == NN_DENSE)
-        return pack_product(k, 1, (int)(k->pixel * (size_t)k->in.h * k->in.w), at_dense);
-    return pack_product(k, k->op->kernel[0] * k->op->kernel[1], k->in.c, at_taps);
+    return taps(arg, pack_product);
 }
 
 static float *make_merged(const void *arg)
 {
-    const struct nn__pack_of *k = arg;
-    return pack_product(k, k->op->kernel[0], k->op->kernel[1] * k->in.c, at_merged);
+    return merged(arg, pack_product);
+}
+
+static float *make_taps_bf16(const void *arg)
+{
+    return taps(arg, pack_pairs);
+}
+
+static float *make_merged_bf16(const void *arg)
+{
+    return merged(arg, pack_pairs);
 }
 
 /* Winograd's G for the points 0, 1, -1, 2, -2, infinity (three taps, and four), and 0, 1, -1,
@@ -174,12 +235,17 @@ enum err nn__fast_pack(const float **out, const struct nn_plan *p, int op, enum 
 {
     static float *(*const MAKE[])(const void *arg) = {
         [NN__PACK_TAPS] = make_taps,           [NN__PACK_MERGED] = make_merged,
+        [NN__PACK_TAPS_BF16] = make_taps_bf16, [NN__PACK_MERGED_BF16] = make_merged_bf16,
         [NN__PACK_WINO2] = make_wino2,         [NN__PACK_WINO4] = make_wino4,
         [NN__PACK_FOLDED] = make_folded,       [NN__PACK_BIAS] = make_bias,
         [NN__PACK_SLOPE] = make_slope,         [NN__PACK_ZEROS] = make_zeros,
         [NN__PACK_DEPTHWISE] = make_depthwise,
     };
-    bool by_size = k->op->kind == NN_DENSE && kind == NN__PACK_TAPS; /* c,h,w there, h,w,c here */
+    struct nn__pack_of with = *k;
+    with.net = p->net;
+    bool by_size =
+        k->op->kind == NN_DENSE &&
+        (kind == NN__PACK_TAPS || kind == NN__PACK_TAPS_BF16); /* c,h,w there, h,w,c here */
     return nn__net_pack(out, p->net, op, (int)kind, by_size ? k->in.h : 0, by_size ? k->in.w : 0,
-                        MAKE[kind], k, err);
+                        MAKE[kind], &with, err);
 }

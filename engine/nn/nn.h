@@ -5,7 +5,8 @@
  *
  * Backends agree within the tolerances of tests/unit/test_nn.c: ref (plain loops, double sums: the
  * oracle), blas (im2col + sgemm on OpenBLAS, portable), fast (our own kernels in float32, which
- * are twice PyTorch's speed on the ResNet and need no code made for a new size; oneDNN in bf16).
+ * are twice PyTorch's speed on the ResNet and need no code made for a new size; in bf16 with
+ * AVX512-BF16 our own too, with AMX oneDNN's).
  * Answers of one backend depend neither on the batch size nor on the number of threads, bit for
  * bit: a row's value is the same alone or beside others, on 1 thread or many. Kernels of a layer
  * follow a committed rule (shape and CPU features), never a clock. */
@@ -21,9 +22,9 @@ enum nn_precision { NN_F32, NN_BF16, NN_AUTO };
 struct nn_net;
 struct nn_plan;
 
-/* *out borrows g (and its weights) for its whole life. precision: NN_AUTO is bf16 where the CPU has
- * the instructions (AMX or AVX512-BF16) and the backend is fast, else f32. ERR_MODEL from
- * nn_graph_check, ERR_NOMEM. */
+/* *out borrows g (and its weights) for its whole life. precision: NN_BF16 where the CPU has the
+ * instructions (AMX or AVX512-BF16) and the backend is fast, else f32; NN_AUTO is for those who
+ * measure (engine/precision.h), here it is f32. ERR_MODEL from nn_graph_check, ERR_NOMEM. */
 NODISCARD enum err nn_net_new(struct nn_net **out, const struct nn_graph *g,
                               enum nn_backend backend, enum nn_precision precision,
                               struct err_info *err);
@@ -33,6 +34,9 @@ void nn_net_free(struct nn_net *net);
  */
 void nn_net_weights_are_mapped(struct nn_net *net);
 const struct nn_graph *nn_net_graph(const struct nn_net *net);
+/* Whether its weights are 64 MiB or more in float32: more than the caches hold, so that each pass
+ * reads them from the memory. Such a net is best run by one thread at a time with all cores. */
+bool nn_net_is_large(const struct nn_net *net);
 /* What nn_net_new settled on: NN_F32 or NN_BF16. */
 enum nn_precision nn_net_precision(const struct nn_net *net);
 
@@ -62,11 +66,12 @@ NODISCARD enum err nn_plan_forward_tapped(struct nn_plan *plan, const float *in,
  * as long as the plan. */
 struct nn_layer_info {
     const char *name, *kernel;
-    double macs;    /* for the plan's batch */
-    double seconds; /* of the last nn_plan_forward_timed, else 0 */
+    double macs;         /* for the plan's batch */
+    double weight_bytes; /* in the form that the kernel reads */
+    bool bf16;
+    double seconds; /* of the last timed run (engine/nn/exec.h), else 0; 0 where it was left out */
 };
 int nn_plan_layers(const struct nn_plan *plan, struct nn_layer_info *out, int max);
-void nn_plan_forward_timed(struct nn_plan *plan, const float *in, float *const *outs);
 
 const char *nn_backend_name(enum nn_backend b);
 const char *nn_precision_name(enum nn_precision p);

@@ -33,6 +33,7 @@ struct nn_net {
     enum nn_precision precision;
     const struct nn__simd *simd;
     bool mapped;          /* weights are a file's pages */
+    bool large;           /* nn_net_is_large */
     pthread_mutex_t lock; /* guards packs */
     struct nn__pack *packs;
 };
@@ -52,6 +53,7 @@ struct nn__step {
     int in[NN_MAX_INPUTS]; /* values, or NN__INPUT */
     unsigned outputs;      /* bits: the graph's outputs that depend on it; found by plan.c */
     size_t weights;        /* bytes it reads of the net's */
+    bool bf16;             /* products of bf16 */
     size_t scratch;        /* bytes of the plan's scratch memory it uses while it runs */
     const char *kernel;
     double macs, seconds;
@@ -101,6 +103,9 @@ void nn__plan_bind(struct nn_plan *p, void *memory, struct pool *pool);
 /* nn_plan_forward for n rows, at most the plan's own. */
 void nn__plan_run(struct nn_plan *p, int n, const float *in, float *const *outs);
 
+/* The same, timing each step into its `seconds`. */
+void nn__plan_run_timed(struct nn_plan *p, int n, const float *in, float *const *outs);
+
 /* For backends while they lower. */
 NODISCARD enum err nn__plan_step(struct nn_plan *p, const struct nn__step *s, struct err_info *err);
 struct nn__step nn__step_of(const struct nn_plan *p, int op);
@@ -115,6 +120,13 @@ double nn__macs(const struct nn_plan *p, int op);
 NODISCARD enum err nn__net_pack(const float **out, const struct nn_net *net, int op, int kind,
                                 int h, int w, float *(*make)(const void *arg), const void *arg,
                                 struct err_info *err);
+
+/* count weights at w have been read: where they are a file's pages they leave the memory (and are
+ * read again when they are touched), so that packing never holds a layer twice. */
+void nn__weights_done(const struct nn_net *net, const float *w, size_t count);
+
+/* peak.c */
+NODISCARD enum err nn__peak(struct nn_peak *out, struct pool *pool, struct err_info *err);
 
 /* ref.c */
 void nn__ref_run(const struct nn__call *c);

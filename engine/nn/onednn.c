@@ -1,6 +1,6 @@
-/* oneDNN 2.6: the only file that includes it. It runs convolutions and dense layers in bf16
- * (AVX512-BF16, AMX); in float32 our own kernels (simd.h) beat PyTorch, which runs oneDNN, twofold
- * and need no code generated for a new size.
+/* oneDNN 2.6: the only file that includes it. It runs convolutions and dense layers in bf16 with
+ * AMX (and with AVX512-BF16 where simd.h's own product is not to be had); elsewhere our own kernels
+ * beat it and need no code generated for a new size.
  *
  * Values stay float32 between layers: the input is rounded to bf16 for the product, the sum is kept
  * in float32. Kernels are taken as direct convolutions (never Winograd or "auto": they round
@@ -139,28 +139,32 @@ struct repack {
     const dnnl_memory_desc_t *to;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
+    const struct nn_net *net;
 };
 
-/* [oc][ic][kh][kw] float32 with zeros in the padding; a dense layer's inputs go from c,h,w to h,w,c
+/* [oc][ic][kh][kw] in bf16 with zeros in the padding; a dense layer's inputs go from c,h,w to h,w,c
  * order. */
-static float *plain_weights(const struct repack *k)
+static uint16_t *plain_weights(const struct repack *k)
 {
     const struct shape *s = k->s;
-    size_t each = (size_t)(s->ic * s->kh * s->kw), taps = (size_t)(s->kh * s->kw);
-    float *out = calloc((size_t)s->oc * each, sizeof *out);
-    if (!out) return NULL;
-    size_t from = k->s->op->w_count / (size_t)k->channels, pixel = nn__pitch(k->in.c);
-    size_t cells = (size_t)k->in.h * k->in.w;
-    for (int o = 0; o < k->channels; o++) {
+    const size_t each = (size_t)(s->ic * s->kh * s->kw), taps = (size_t)(s->kh * s->kw);
+    const size_t from = s->op->w_count / (size_t)k->channels, pixel = nn__pitch(k->in.c);
+    const size_t cells = (size_t)k->in.h * k->in.w;
+    uint16_t *out = calloc((size_t)s->oc * each, sizeof *out);
+    AUTO_FREE float *row = calloc(each, sizeof *row);
+    for (int o = 0; out && row && o < k->channels; o++) {
         const float *w = s->op->w + (size_t)o * from;
-        float *to = out + (size_t)o * each;
         for (int c = 0; c < k->in.c; c++)
             if (s->op->kind == NN_DENSE)
-                for (size_t x = 0; x < cells; x++) to[x * pixel + c] = w[c * cells + x];
+                for (size_t x = 0; x < cells; x++) row[x * pixel + c] = w[c * cells + x];
             else
-                memcpy(to + c * taps, w + c * taps, taps * sizeof *w);
+                memcpy(row + c * taps, w + c * taps, taps * sizeof *w);
+        k->net->simd->to_bf16(out + (size_t)o * each, row, each);
+        nn__weights_done(k->net, w, from);
     }
-    return out;
+    if (row) return out;
+    free(out);
+    return NULL;
 }
 
 static float *make_weights(const void *arg)
@@ -172,9 +176,10 @@ static float *make_weights(const void *arg)
     dnnl_memory_t from = NULL, to = NULL;
     dnnl_primitive_desc_t pd = NULL;
     dnnl_primitive_t reorder = NULL;
-    float *out = mem_aligned(dnnl_memory_desc_get_size(k->to), 1), *w = plain_weights(k);
+    float *out = mem_aligned(dnnl_memory_desc_get_size(k->to), 1);
+    uint16_t *w = plain_weights(k);
     dnnl_status_t rc = out && w ? dnnl_success : dnnl_out_of_memory;
-    if (!rc) rc = dnnl_memory_desc_init_by_tag(&plain, 4, dims, dnnl_f32, dnnl_oihw);
+    if (!rc) rc = dnnl_memory_desc_init_by_tag(&plain, 4, dims, dnnl_bf16, dnnl_oihw);
     if (!rc) rc = dnnl_memory_create(&from, &plain, k->engine, w);
     if (!rc) rc = dnnl_memory_create(&to, k->to, k->engine, out);
     if (!rc)
@@ -277,7 +282,7 @@ static enum err make_layer(struct layer *l, const struct nn__lowering *low,
     if (p->n > 1 && !describe(&all, s, p->n, w, l->engine))
         ds = make_prim(&l->all, all, p->n, l->engine);
     if (ds) goto done;
-    struct repack r = {s, in, k.channels, w, l->engine, l->stream};
+    struct repack r = {s, in, k.channels, w, l->engine, l->stream, p->net};
     /* oneDNN's layout of weights also depends on the number of threads: kinds from NN__PACK_ONEDNN
      * on. */
     int kind = NN__PACK_ONEDNN + omp_get_max_threads();
@@ -310,7 +315,8 @@ enum err nn__onednn_conv(struct nn__lowering *low, const struct nn__fused *f, st
     struct nn__step s = nn__step_of(p, f->op);
     s.data = l, s.free_data = free_layer;
     s.run = run_layer;
-    s.kernel = "bf16";
+    s.kernel = "bf16/onednn";
+    s.bf16 = true;
     s.n_in = f->plus == NN__NONE ? 1 : 2;
     s.in[0] = f->in, s.in[1] = f->plus;
     s.out = f->out;

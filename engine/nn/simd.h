@@ -96,12 +96,15 @@ struct nn__pixels {
     float *out;
 };
 
+typedef void nn__conv_fn(const struct nn__conv *c, int pixel, int pixels, int channel,
+                         int channels);
+
 struct nn__simd {
     const char *name;
     /* How many of `rest` output channels (a multiple of 16) the next panel of weights takes. */
     int (*panel)(int rest);
     int block; /* pixels that go well together: chunks of work should be a multiple */
-    void (*conv)(const struct nn__conv *c, int pixel, int pixels, int channel, int channels);
+    nn__conv_fn *conv;
     /* The convolution and a max_pool of 2x2, stride 2, unpadded, at once: the pool's output rows of
      * all images, where takes(oc). Nothing is added (plus). */
     bool (*conv_max2_takes)(int oc);
@@ -124,7 +127,14 @@ struct nn__simd {
 extern const struct nn__simd nn__simd_base;
 #if defined(__x86_64__)
 extern const struct nn__simd nn__simd_avx2, nn__simd_avx512;
+nn__conv_fn nn__conv_bf16;
 #endif
+
+/* conv where a "float" of in, w and zeros (and of their strides and of run) is a pair of bf16, the
+ * earlier channel in the low half; sums, bias and results are floats as before. For the sets whose
+ * panels it shares and CPUs that have the instruction (AVX512-BF16), else NULL. It rounds once a
+ * pair, denormals count as zero: the bits depend on nothing else. */
+nn__conv_fn *nn__simd_bf16(const struct nn__simd *s);
 
 /* The best of those that this CPU has. VISAVIS_NN_SIMD=base|avx2|avx512 asks for a lesser one
  * (tests, comparisons). */

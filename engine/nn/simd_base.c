@@ -24,6 +24,16 @@ const struct nn__simd *nn__simd_at(int i)
     return i >= 0 && i < n ? have[i] : NULL;
 }
 
+nn__conv_fn *nn__simd_bf16(const struct nn__simd *s)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (s == &nn__simd_avx512 && __builtin_cpu_supports("avx512bf16")) return nn__conv_bf16;
+#endif
+    (void)s;
+    return NULL;
+}
+
 const struct nn__simd *nn__simd_pick(void)
 {
     const char *want = getenv("VISAVIS_NN_SIMD");

@@ -1,6 +1,7 @@
 /* The kernels of simd.h. Included once by each simd_<set>.c, which names the set and switches the
  * compiler to it. The arrays of vectors below live in registers: every loop over them has a
- * constant count and is unrolled. */
+ * constant count and is unrolled. With SIMD_BF16 it is the product and conv alone, on pairs of
+ * bf16. */
 #include <math.h>
 #include <string.h>
 
@@ -37,6 +38,16 @@ struct block {
     size_t out_pixel;
 };
 
+/* sum + x w; of pairs, sum + x0 w0 + x1 w1. */
+INLINE vf v_mac(vf x, vf w, vf sum)
+{
+#if defined(SIMD_BF16)
+    return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)w);
+#else
+    return v_fma(x, w, sum);
+#endif
+}
+
 /* pool: the pixels are two rows of mr / 2, and the greatest of each 2 x 2 is stored, mr / 4 of
  * them. */
 INLINE void product(const int mr, const int nv, const int pool, const struct block *k)
@@ -55,7 +66,7 @@ INLINE void product(const int mr, const int nv, const int pool, const struct blo
             UNROLL for (int i = 0; i < mr; i++)
             {
                 vf x = v_set(a[i][r]);
-                UNROLL for (int j = 0; j < nv; j++) sum[i][j] = v_fma(x, b[j], sum[i][j]);
+                UNROLL for (int j = 0; j < nv; j++) sum[i][j] = v_mac(x, b[j], sum[i][j]);
             }
         }
     }
@@ -120,6 +131,10 @@ static product_fn *const PRODUCTS[PANEL_MAX + 1][BLOCK_MAX + 1] = {
     [3] = {ROW(P, 3) P(7, 3) P(8, 3)},
     [4] = {ROW(P, 4)},
 };
+static const int BLOCK[PANEL_MAX + 1] = {0, 12, 10, 8, 6};
+#if defined(SIMD_BF16)
+#define PRODUCTS_HALF PRODUCTS[panel(NN__LANES) / VL] /* no narrower one here */
+#else
 /* At most eight channels: half a vector does, and a CPU whose 512-bit units are two of 256 (Zen 4)
  * is twice as fast at it. Nothing is added, no activation. */
 INLINE void product_half(const int mr, const struct block *k)
@@ -163,8 +178,6 @@ HALF(12)
 #define H(mr) [mr] = product_half_##mr,
 static product_fn *const PRODUCTS_HALF[BLOCK_MAX + 1] = {H(1) H(2) H(3) H(4) H(5) H(6) H(7) H(8)
                                                              H(9) H(10) H(11) H(12)};
-
-static const int BLOCK[PANEL_MAX + 1] = {0, 12, 10, 8, 6};
 PRODUCT_MAX2(4, 1)
 PRODUCT_MAX2(8, 1)
 PRODUCT_MAX2(12, 1)
@@ -175,6 +188,7 @@ static product_fn *const PRODUCTS_MAX2[PANEL_MAX + 1][4] = {
     [1] = {NULL, product_max2_4_1, product_max2_8_1, product_max2_12_1},
     [2] = {NULL, product_max2_4_2, product_max2_8_2},
 };
+#endif
 
 static int panel(int rest)
 {
@@ -327,63 +341,8 @@ static void conv(const struct nn__conv *c, int pixel, int pixels, int channel, i
     }
 }
 
-static bool conv_max2_takes(int oc)
-{
-    int wide = panel(oc);
-    return wide == oc && PRODUCTS_MAX2[wide / VL][1] != NULL;
-}
-
-/* Where the taps of two rows of 2 n pixels start, the first of them at (y, x): in[taps][4 n].
- * Pixels past the right and the bottom edge (ceil mode) are the last ones again: a maximum does not
- * notice. */
-INLINE void point_max2(const struct nn__conv *c, const struct taps *k, int image, int y, int x,
-                       int n, const float **in)
-{
-    const int y0 = y * c->sh - c->pt, x0 = x * c->sw - c->pl;
-    if (y + 2 <= c->oh && x + 2 * n <= c->ow && y0 >= 0 && x0 >= 0 &&
-        y0 + c->sh + (c->kh - 1) * c->dilation < c->ih &&
-        x0 + (2 * n - 1) * c->sw + (c->kx - 1) * c->dilation < c->iw) {
-        const float *first =
-            c->in + (size_t)image * c->image + (size_t)y0 * c->row + (size_t)x0 * c->pixel;
-        const size_t down = (size_t)c->sh * c->row;
-        for (int t = 0; t < k->count; t++, in += 4 * n)
-            for (int i = 0; i < 2 * n; i++) {
-                in[i] = first + (k->off[t] + i * k->step);
-                in[2 * n + i] = in[i] + down;
-            }
-        return;
-    }
-    for (int i = 0; i < 4 * n; i++) {
-        struct pixel p = {image, y + i / (2 * n), x + i % (2 * n)};
-        if (p.y >= c->oh) p.y = c->oh - 1;
-        if (p.x >= c->ow) p.x = c->ow - 1;
-        point_one(c, k, p, 4 * n, in + i);
-    }
-}
-
-static void conv_max2(const struct nn__conv *c, const struct nn__window *t, int row, int rows)
-{
-    struct block k;
-    struct taps taps;
-    const int nv = panel(c->oc) / VL, most = BLOCK[nv] / 4;
-    find_taps(&taps, c);
-    k.taps = taps.count;
-    k.run = c->run;
-    k.act = &c->act;
-    k.out_pixel = (size_t)c->oc;
-    k.w = c->w;
-    k.b = c->b;
-    k.channel = 0;
-    k.plus_vectors = 0;
-    for (int r = row; r < row + rows; r++) {
-        k.out = t->out + (size_t)r * t->ow * c->oc;
-        for (int x = 0, n; x < t->ow; x += n, k.out += (size_t)n * c->oc) {
-            n = t->ow - x < most ? t->ow - x : most;
-            point_max2(c, &taps, r / t->oh, r % t->oh * 2, 2 * x, n, k.in);
-            PRODUCTS_MAX2[nv][n](&k);
-        }
-    }
-}
-
+#if !defined(SIMD_BF16)
+#include "engine/nn/simd_impl_max2.h"
 #include "engine/nn/simd_impl_wino.h"
 #include "engine/nn/simd_impl_ops.h"
+#endif

@@ -2,6 +2,7 @@
 
 #include "engine/base/log.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -43,18 +44,63 @@ static const char *key_of(const struct request *rq)
     return NULL;
 }
 
-enum err app_authorize(struct app *app, const struct request *rq, const struct route *route,
-                       struct err_info *err)
+static enum key_right right_of(const struct route *route)
 {
-    const char *key = key_of(rq);
+    return route->flags & ROUTE_READ    ? KEY_READ
+           : route->flags & ROUTE_WRITE ? KEY_WRITE
+                                        : KEY_ADMIN;
+}
 
-    if (route->flags & ROUTE_OPEN) return ERR_OK;
-    if (key) {
-        pthread_rwlock_rdlock(&app->keys_lock);
-        bool valid = key_matches(app->keys, app->n_keys, key);
-        pthread_rwlock_unlock(&app->keys_lock);
-        return valid ? ERR_OK : err_set(err, ERR_UNAUTHORIZED, "the key is not valid");
+/* Is the piece of a path this collection? A name that looks like an id is none: it would open the
+ * collection that has it. */
+static bool is_collection(const char *piece, const struct store_key *k)
+{
+    return !strcmp(piece, ulid_valid(piece) ? k->collection : k->collection_name);
+}
+
+static enum err check_key(const struct store_key *k, struct request *rq, struct reply *rp,
+                          const struct route *route, struct err_info *err)
+{
+    static const char below[] = "/v1/collections/{";
+    const enum key_right needs = right_of(route);
+
+    if (k->right < needs) {
+        reply_detail(rp, "needs", key_right_name(needs));
+        return err_set(err, ERR_FORBIDDEN, "this key's right is %s; %s %s needs %s",
+                       key_right_name(k->right), route->method, route->path, key_right_name(needs));
     }
+    if (!*k->collection || route->flags & ROUTE_STATELESS) return ERR_OK;
+    if (!strncmp(route->path, below, sizeof below - 1) && is_collection(rq->param[0].value, k)) {
+        rq->param[0].value = rq->scope;
+        return ERR_OK;
+    }
+    reply_detail(rp, "collection", arena_copy(&rq->arena, k->collection, ULID_CHARS));
+    return err_set(err, ERR_FORBIDDEN, "this key is for the collection %s alone", k->collection);
+}
+
+static enum err authorize_key(struct app *app, struct request *rq, struct reply *rp,
+                              const struct route *route, const char *secret, struct err_info *err)
+{
+    struct store_key k;
+    double wait_s = 0;
+    enum err rc = keyring_use(&k, &wait_s, &app->keyring, secret, keyring_now(), err);
+
+    if (rc == ERR_RATE)
+        reply_header(rp, "Retry-After", arena_printf(&rq->arena, "%.0f", ceil(wait_s)));
+    if (rc) return rc;
+    memcpy(rq->principal, k.id.s, sizeof rq->principal);
+    memcpy(rq->scope, k.collection, sizeof rq->scope);
+    return check_key(&k, rq, rp, route, err);
+}
+
+enum err app_authorize(struct app *app, struct request *rq, struct reply *rp,
+                       const struct route *route, struct err_info *err)
+{
+    const char *secret = key_of(rq);
+
+    strcpy(rq->principal, "local");
+    if (route->flags & ROUTE_OPEN) return ERR_OK;
+    if (secret) return authorize_key(app, rq, rp, route, secret, err);
     if (!app->loopback || app->require_key)
         return err_set(err, ERR_UNAUTHORIZED,
                        "a key is needed: Authorization: Bearer KEY, or X-API-Key: KEY");
@@ -71,36 +117,43 @@ enum err app_authorize(struct app *app, const struct request *rq, const struct r
     return ERR_OK;
 }
 
+struct key_list {
+    struct store_key *keys;
+    size_t n;
+};
+
+static enum err read_keys(struct store_tx *tx, void *self, struct err_info *err)
+{
+    struct key_list *list = self;
+    return store_key_list(&list->keys, &list->n, tx, err);
+}
+
 enum err app_keys_reload(struct app *app, struct err_info *err)
 {
-    struct store_key *keys = NULL;
-    size_t n = 0;
+    struct key_list list = {0};
     uint64_t version;
-    enum err rc =
-        store_version(&version, app->store, err); /* first: a change in between is seen next time */
 
-    if (rc || version == app->keys_version) return rc;
-    if ((rc = store_key_list(&keys, &n, app->store, err))) return rc;
-    pthread_rwlock_wrlock(&app->keys_lock);
-    struct store_key *old = app->keys;
-    app->keys = keys;
-    app->n_keys = n;
-    pthread_rwlock_unlock(&app->keys_lock);
-    app->keys_version = version;
-    free(old);
-    return ERR_OK;
+    pthread_mutex_lock(&app->reload); /* so that no older list comes after a newer one */
+    /* first: a change in between is seen next time */
+    enum err rc = store_version(&version, app->store, err);
+    if (!rc && version != app->keys_version) {
+        rc = store_read(app->store, read_keys, &list, err);
+        if (!rc) rc = keyring_set(&app->keyring, list.keys, list.n, err);
+        if (rc)
+            free(list.keys);
+        else
+            app->keys_version = version;
+    }
+    pthread_mutex_unlock(&app->reload);
+    return rc;
 }
 
 size_t app_valid_keys(struct app *app)
 {
-    size_t n = 0;
-    pthread_rwlock_rdlock(&app->keys_lock);
-    for (size_t i = 0; i < app->n_keys; i++) n += app->keys[i].revoked_ms == 0;
-    pthread_rwlock_unlock(&app->keys_lock);
-    return n;
+    return keyring_valid(&app->keyring, keyring_now().now_ms);
 }
 
-void app_tick(struct app *app)
+void app_keys_follow(struct app *app)
 {
     struct err_info err = ERR_INFO_INIT;
     char escaped[ERR_MESSAGE_BYTES * 2];

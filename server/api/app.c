@@ -1,9 +1,15 @@
 #include "server/api/app.h"
 
 #include "server/api/warmup_png.h"
+#include "server/jobs/jobs.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+static enum err read_secret(struct store_tx *tx, void *out, struct err_info *err)
+{
+    return store_secret(out, tx, "cursor", err);
+}
 
 enum err app_open(struct app *app, const char *data_dir, const struct engine_options *engine,
                   struct err_info *err)
@@ -11,11 +17,14 @@ enum err app_open(struct app *app, const char *data_dir, const struct engine_opt
     enum err rc;
 
     memset(app, 0, sizeof *app);
-    pthread_rwlock_init(&app->keys_lock, NULL);
+    pthread_mutex_init(&app->reload, NULL);
+    keyring_init(&app->keyring);
     if ((rc = store_open(&app->store, data_dir, err)) || (rc = app_keys_reload(app, err)) ||
+        (rc = store_read(app->store, read_secret, app->cursor_key, err)) ||
         (rc = engine_open(&app->engine, engine, err)))
         goto fail;
-    if ((rc = app_warm_up(app, err))) goto fail;
+    if ((rc = app_warm_up(app, err)) || (rc = gallery_open(&app->gallery, app->store, err)))
+        goto fail;
     return ERR_OK;
 fail:
     app_close(app);
@@ -24,10 +33,12 @@ fail:
 
 void app_close(struct app *app)
 {
+    jobs_close(app->jobs); /* a job that runs has hold of the rest */
+    gallery_close(app->gallery);
     engine_close(app->engine);
     store_close(app->store);
-    free(app->keys);
-    pthread_rwlock_destroy(&app->keys_lock);
+    keyring_release(&app->keyring);
+    pthread_mutex_destroy(&app->reload);
     memset(app, 0, sizeof *app);
 }
 
@@ -52,4 +63,13 @@ enum err app_warm_up(struct app *app, struct err_info *err)
     }
     atomic_store(&app->ready, true);
     return ERR_OK;
+}
+
+enum err app_start_jobs(struct app *app, const char *data_dir, const struct job_kind *kinds,
+                        struct err_info *err)
+{
+    return jobs_open(
+        &app->jobs,
+        &(struct jobs_options){.store = app->store, .dir = data_dir, .kinds = kinds, .self = app},
+        err);
 }

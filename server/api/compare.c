@@ -21,24 +21,15 @@ struct cut {
     const char *source;
 };
 
-static enum err find_cut(struct cut *cut, const struct compare_model *m,
+static enum err find_cut(struct cut *cut, const struct decide_model *m,
                          const struct calibration *cal, double fmr, struct err_info *err)
 {
     struct calibration_info info;
 
-    if (!cal)
-        return err_set(
-            err, ERR_FMR_UNSUPPORTED,
-            "model %s has no calibration, so no false-match rate can be stated; measure one with "
-            "visavis eval --save",
-            m->name);
+    enum err rc = decide_calibrated(cal, m, err);
+
+    if (rc) return rc;
     calibration_info(cal, &info);
-    if (strcmp(info.recipe, m->recipe) != 0)
-        return err_set(err, ERR_FMR_UNSUPPORTED,
-                       "the calibration %s of model %s belongs to recipe %.12s, the engine runs "
-                       "%.12s: measure it "
-                       "again with visavis eval --save",
-                       info.source, m->name, info.recipe, m->recipe);
     cut->source = info.source;
     cut->fmr = fmr;
     if (fmr == 0)
@@ -141,7 +132,7 @@ static json_t *both_took(const struct timings *x, const struct timings *y)
     return timings_json(&sum);
 }
 
-static json_t *answer(const struct compare_model *m, const struct calibration *cal,
+static json_t *answer(const struct decide_model *m, const struct calibration *cal,
                       const struct analysis *a, const struct analysis *b, bool all,
                       const struct cut *cut, const struct pairing *p, size_t n)
 {
@@ -164,7 +155,7 @@ static json_t *answer(const struct compare_model *m, const struct calibration *c
     return NULL;
 }
 
-enum err compare_faces(json_t **out, const struct compare_model *m, const struct calibration *cal,
+enum err compare_faces(json_t **out, const struct decide_model *m, const struct calibration *cal,
                        const struct analysis *a, const struct analysis *b,
                        const struct compare_options *o, struct err_info *err)
 {
@@ -199,7 +190,7 @@ enum err compare_faces(json_t **out, const struct compare_model *m, const struct
 enum err compare_answer(json_t **out, const struct analysis *a, const struct analysis *b,
                         const struct compare_options *o, struct err_info *err)
 {
-    const struct compare_model m = {a->model, a->precision, a->recipe};
+    const struct decide_model m = {a->model, a->precision, a->recipe, a->detector};
     struct calibration *cal = NULL;
     enum err rc = a->calibration ? calibration_parse(&cal, a->calibration, err) : ERR_OK;
 

@@ -4,7 +4,7 @@
 #define VISAVIS_SERVER_API_COMPARE_H
 
 #include "engine/engine.h"
-#include "engine/match.h"
+#include "server/api/decide.h"
 
 #include <jansson.h>
 
@@ -14,11 +14,6 @@ struct compare_options {
                    the calibration supports */
 };
 #define COMPARE_DEFAULT_FMR 1e-3
-
-/* What the answer says about the model. */
-struct compare_model {
-    const char *name, *precision, *recipe;
-};
 
 /* *out:
  * {"verified":bool,"decision":"match"|"no_match","similarity":..,"distance":..,"metric":"cosine","probability":..,
@@ -33,7 +28,7 @@ struct compare_model {
 NODISCARD enum err compare_answer(json_t **out, const struct analysis *a, const struct analysis *b,
                                   const struct compare_options *o, struct err_info *err);
 /* The same with a calibration that is parsed already. */
-NODISCARD enum err compare_faces(json_t **out, const struct compare_model *m,
+NODISCARD enum err compare_faces(json_t **out, const struct decide_model *m,
                                  const struct calibration *cal, const struct analysis *a,
                                  const struct analysis *b, const struct compare_options *o,
                                  struct err_info *err);

@@ -10,11 +10,17 @@ const struct faces_spec faces_spec_one = {
     .face = FACE_ALL,
 };
 
+const struct faces_spec faces_spec_embed = {
+    .image = {"image"},
+    .option = {"face", "include", "min_size", "model", "precropped", "retry"},
+    .face = FACE_ALL,
+};
+
 const struct faces_spec faces_spec_classify = {
     .image = {"image"},
-    .option = {"face", "min_size", "model", "retry", "top"},
+    .option = {"face", "min_size", "model", "precropped", "retry", "top"},
     .face = FACE_MAIN,
-    .classes = 5,
+    .top = 5,
 };
 
 static enum err answer(struct app *app, struct request *rq, struct reply *rp,
@@ -26,20 +32,11 @@ static enum err answer(struct app *app, struct request *rq, struct reply *rp,
 
     if (rc) return rc;
     in.options.embedding = embedding;
-    rc = engine_analyse(app->engine, in.image[0].data, in.image[0].len, &in.options, &a, err);
-    if (rc == ERR_NOT_FOUND) /* of the optional landmarks model: not of the route, so not 404 */
-        rc = err_set(
-            err, ERR_CONFLICT,
-            "landmarks68 needs the optional model dlib-68point, which is not installed here");
-    if (rc == ERR_NO_FACE || rc == ERR_MANY_FACES || rc == ERR_BAD_IMAGE ||
-        rc == ERR_UNSUPPORTED_IMAGE || rc == ERR_TOO_LARGE) {
-        reply_detail(rp, "image", spec->image[0]);
-        err_prefix(err, "%s", spec->image[0]);
-    }
+    in.options.classes = in.top;
+    rc = faces_in_analyse(&a, app->engine, &in, 0, rq, rp, err);
     if (!rc) {
-        faces_in_took(rq, &a.took);
         json_t *o = analysis_json(&a);
-        if (o && (embedding || spec->classes)) {
+        if (o && (embedding || in.top)) {
             json_object_set_new(o, "model", json_string(a.model));
             json_object_set_new(o, "precision", json_string(a.precision));
             json_object_set_new(o, "recipe", json_string(a.recipe));
@@ -60,7 +57,7 @@ enum err api_detect(struct app *app, struct request *rq, struct reply *rp, struc
 /* POST /v1/embed: the faces of a picture with their embeddings. */
 enum err api_embed(struct app *app, struct request *rq, struct reply *rp, struct err_info *err)
 {
-    return answer(app, rq, rp, &faces_spec_one, true, err);
+    return answer(app, rq, rp, &faces_spec_embed, true, err);
 }
 
 /* POST /v1/classify: whom the embedder's own classifier takes each face for. */

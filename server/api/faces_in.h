@@ -10,25 +10,34 @@
 
 /* What a route takes. */
 struct faces_spec {
-    const char *image[3];  /* names of its pictures, NULL at the end */
-    const char *option[7]; /* of those in faces_in.c; NULL at the end */
-    enum face_select face; /* unless asked otherwise */
-    int classes;           /* how many of them are answered, unless asked otherwise; 0: none */
+    const char *image[3];   /* names of its pictures, NULL at the end */
+    bool several;           /* the only one may come up to FACES_IN_IMAGES_MAX times; in JSON as a
+                               list */
+    const char *option[11]; /* of those in faces_in.c; NULL at the end */
+    enum face_select face;  /* unless asked otherwise */
+    int top;                /* unless asked otherwise */
 };
 
 extern const struct faces_spec faces_spec_verify;   /* verify.c */
-extern const struct faces_spec faces_spec_one;      /* faces.c: detect and embed */
+extern const struct faces_spec faces_spec_one;      /* faces.c: detect */
+extern const struct faces_spec faces_spec_embed;    /* faces.c */
 extern const struct faces_spec faces_spec_classify; /* faces.c */
 
+enum { FACES_IN_IMAGES_MAX = 32 };
 struct faces_in {
+    int n_images;
     struct {
+        const char *name;    /* static or the request's: "image2", "image[3]" */
         const uint8_t *data; /* the encoded picture; borrowed from the request or from decoded */
         size_t len;
         struct buf decoded;
-    } image[2];
+    } image[FACES_IN_IMAGES_MAX];
     struct analyse_options options; /* model (borrowed from the request), select, what to include,
-                                       min_size, no_retry */
-    double fmr;                     /* 0: the default */
+                                       min_size, no_retry, precropped */
+    double fmr, fpir;               /* 0: the default */
+    int top;                        /* how many classes or candidates */
+    bool explain, force, dry_run;
+    const char *identity, *tag; /* NULL: not given; the request's */
 };
 
 /* On ERR_OK *out is the caller's (faces_in_release). ERR_INVALID: an unknown, missing, repeated or
@@ -38,7 +47,10 @@ NODISCARD enum err faces_in_parse(struct faces_in *out, const struct faces_spec 
                                   struct request *rq, struct reply *rp, struct err_info *err);
 void faces_in_release(struct faces_in *in);
 
-/* Adds the engine's times to the request's. */
-void faces_in_took(struct request *rq, const struct timings *t);
+/* engine_analyse of picture i; its times are added to the request's. An error names the picture,
+ * also in rp's details. On ERR_OK *a is the caller's (analysis_release). */
+NODISCARD enum err faces_in_analyse(struct analysis *a, struct engine *e, const struct faces_in *in,
+                                    int i, struct request *rq, struct reply *rp,
+                                    struct err_info *err);
 
 #endif

@@ -4,6 +4,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "server/jobs/jobs.h"
+
 enum { METRICS_MAX_BYTES = 4 * 1024 * 1024, BATCH_BINS = 8 };
 
 static enum err write_engine(struct engine *e, struct buf *out, struct err_info *err)
@@ -65,6 +67,11 @@ enum err api_metrics(struct app *app, struct request *rq, struct reply *rp, stru
     if (rc) return rc;
     if (app->http) rc = http_metrics(app->http, &b, err);
     if (!rc && app->engine) rc = write_engine(app->engine, &b, err);
+    if (!rc && app->jobs)
+        rc = buf_printf(&b, err,
+                        "# HELP visavis_jobs Jobs that wait or run.\n"
+                        "# TYPE visavis_jobs gauge\nvisavis_jobs %d\n",
+                        jobs_waiting(app->jobs));
     if (!rc) rc = write_process(&b, err);
     if (rc)
         buf_release(&b);

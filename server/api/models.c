@@ -24,7 +24,8 @@ enum err api_models(struct app *app, struct request *rq, struct reply *rp, struc
         return err_set(err, ERR_NOMEM, "no memory for the list of models");
     }
     return reply_json(rp, 200,
-                      json_pack("{s:s, s:s, s:o}", "embedder", embedder->name, "recipe",
-                                embedder->recipe, "models", list),
+                      json_pack("{s:s, s:s, s:s, s:o}", "embedder", embedder->name, "detector",
+                                engine_detector(app->engine), "recipe", embedder->recipe, "models",
+                                list),
                       err);
 }

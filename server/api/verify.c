@@ -9,21 +9,6 @@ const struct faces_spec faces_spec_verify = {
     .face = FACE_MAIN,
 };
 
-static enum err analyse_both(struct analysis a[2], struct app *app, const struct faces_in *in,
-                             struct request *rq, struct reply *rp, struct err_info *err)
-{
-    for (int i = 0; i < 2; i++) {
-        enum err rc = engine_analyse(app->engine, in->image[i].data, in->image[i].len, &in->options,
-                                     &a[i], err);
-        if (rc) {
-            reply_detail(rp, "image", faces_spec_verify.image[i]);
-            return err_prefix(err, "%s", faces_spec_verify.image[i]);
-        }
-        faces_in_took(rq, &a[i].took);
-    }
-    return ERR_OK;
-}
-
 /* POST /v1/verify: are the two pictures of the same person? */
 enum err api_verify(struct app *app, struct request *rq, struct reply *rp, struct err_info *err)
 {
@@ -34,7 +19,8 @@ enum err api_verify(struct app *app, struct request *rq, struct reply *rp, struc
 
     if (rc) return rc;
     in.options.embedding = true;
-    rc = analyse_both(a, app, &in, rq, rp, err);
+    for (int i = 0; !rc && i < 2; i++)
+        rc = faces_in_analyse(&a[i], app->engine, &in, i, rq, rp, err);
     if (!rc) {
         struct compare_options o = {in.options.select, in.fmr};
         rc = compare_answer(&answer, &a[0], &a[1], &o, err);

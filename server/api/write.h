@@ -11,8 +11,10 @@
 #include <jansson.h>
 
 struct write_answer {
-    int status;          /* 200, 201, 204 */
-    json_t *body;        /* new reference; NULL with 204 */
+    int status;   /* 200, 201, 204 */
+    json_t *body; /* new reference; NULL with 204 */
+    json_t *kept; /* new reference: kept under Idempotency-Key instead of body, where that holds a
+                     secret; NULL: body is kept */
     char collection[27]; /* ULID of the collection, for the audit log; "": none */
     char target[27];     /* of what was changed; "": none */
     char etag[32];       /* with its quotes; "": none */
@@ -32,7 +34,8 @@ NODISCARD enum err write_replay(bool *done, struct app *app, struct request *rq,
                                 struct err_info *err);
 /* Runs w and makes rp its answer; on ERR_OK the change is on the disk, and the search indexes of
  * this process have followed. A second request with the same Idempotency-Key that came meanwhile
- * gets the first one's answer. Errors of w->run, of store_write, of write_replay. */
+ * gets the first one's answer. Errors of w->run, of store_write, of write_replay; ERR_FORBIDDEN:
+ * the request's key is for another collection than the one that w->run named. */
 NODISCARD enum err write_run(struct app *app, struct request *rq, struct reply *rp,
                              const struct write *w, struct err_info *err);
 

@@ -16,9 +16,14 @@ int cli_detect(int argc, char **argv);
 int cli_embed(int argc, char **argv);
 int cli_classify(int argc, char **argv);
 int cli_verify(int argc, char **argv);
+int cli_collection(int argc, char **argv);
+int cli_enrol(int argc, char **argv);
+int cli_identify(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 int cli_model(int argc, char **argv);
 int cli_key(int argc, char **argv);
+int cli_audit(int argc, char **argv);
+int cli_db(int argc, char **argv);
 
 /* --- common.c: what the subcommands share --- */
 
@@ -38,13 +43,15 @@ bool cli_int(int *out, const char *option, const char *text, int least, int most
 bool cli_double(double *out, const char *option, const char *text, double least, double most);
 bool cli_face(enum face_select *out, const char *text);
 
-/* The options that open an engine, the same in every subcommand: --models --model --backend
+/* The options that open an engine, the same in every subcommand: --models --model --detector
+ * --backend
  * --precision --average --preset --threads. CLI_ENGINE_OPTIONS goes into the table for getopt_long;
  * cli_engine_option is asked first for each value that it returned: 1 taken, 0 not one of these, -1
  * wrong (a message was printed). */
 enum {
     CLI_OPT_MODELS = 1000,
     CLI_OPT_MODEL,
+    CLI_OPT_DETECTOR,
     CLI_OPT_BACKEND,
     CLI_OPT_PRECISION,
     CLI_OPT_AVERAGE,
@@ -54,6 +61,7 @@ enum {
 #define CLI_ENGINE_OPTIONS                                                                         \
     {"models", required_argument, NULL, CLI_OPT_MODELS},                                           \
         {"model", required_argument, NULL, CLI_OPT_MODEL},                                         \
+        {"detector", required_argument, NULL, CLI_OPT_DETECTOR},                                   \
         {"backend", required_argument, NULL, CLI_OPT_BACKEND},                                     \
         {"precision", required_argument, NULL, CLI_OPT_PRECISION},                                 \
         {"average", required_argument, NULL, CLI_OPT_AVERAGE},                                     \
@@ -63,10 +71,13 @@ enum {
     }
 #define CLI_ENGINE_HELP                                                                            \
     "  --model NAME       the embedder (default dlib-resnet)\n"                                    \
+    "  --detector NAME    what finds the faces: mtcnn (default), or an imported YuNet\n"           \
     "  --average A        crops that are averaged, instead of the model's own choice\n"            \
     "  --preset WORDS     how its input is made, instead of the model's own way: words joined by " \
     "+\n"                                                                                          \
-    "  --precision P      f32, bf16 or auto (default f32)\n"                                       \
+    "  --precision P      f32 (default), bf16, or auto: bf16 where its measured error, 1 - "       \
+    "cosine,\n"                                                                                    \
+    "                     is at most 1e-4\n"                                                       \
     "  --backend B        fast, blas or ref (default: the fastest)\n"                              \
     "  --threads N        cores to compute on (default: all)\n"                                    \
     "  --models DIR       where the models are (default $VISAVIS_MODELS or the cache folder)\n"

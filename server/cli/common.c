@@ -100,6 +100,9 @@ int cli_engine_option(struct cli_engine *o, int opt, const char *value)
     case CLI_OPT_MODEL:
         o->options.embedder = value;
         return 1;
+    case CLI_OPT_DETECTOR:
+        o->options.detector = value;
+        return 1;
     case CLI_OPT_BACKEND:
         o->options.backend = value;
         return 1;

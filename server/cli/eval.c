@@ -23,12 +23,13 @@ static const double REPORT_FMR =
 
 static const char help[] =
     "usage: visavis eval --pairs FILE [--tune FILE] --images DIR [OPTIONS]\n"
-    "       visavis eval --all-pairs DIR [OPTIONS]\n"
+    "       visavis eval --all-pairs DIR | --identify DIR [OPTIONS]\n"
     "  --pairs FILE       pairs in LFW's format; folds: each is judged by a threshold from the "
     "others\n"
     "  --tune FILE        other pairs that choose the threshold, where there are no folds\n"
     "  --images DIR       a folder a person: NAME/NAME_0001.jpg\n"
     "  --all-pairs DIR    every pair of all pictures of a folder a person\n"
+    "  --identify DIR     the same, and: one picture of each person enrolled, who are the others?\n"
     "  --exclude FILE     labels that are wrong: `name1 name2` (one person), `name i` (someone "
     "else), `name`\n"
     "  --nearest N        list the most alike strangers, to find such labels\n"
@@ -50,6 +51,7 @@ enum {
     OPT_EXCLUDE,
     OPT_NEAREST,
     OPT_SPLIT,
+    OPT_IDENTIFY,
     OPT_OUT,
     OPT_SAVE,
     OPT_SOURCE,
@@ -64,6 +66,7 @@ static const struct option long_options[] = {{"pairs", required_argument, NULL, 
                                              {"exclude", required_argument, NULL, OPT_EXCLUDE},
                                              {"nearest", required_argument, NULL, OPT_NEAREST},
                                              {"split-half", no_argument, NULL, OPT_SPLIT},
+                                             {"identify", required_argument, NULL, OPT_IDENTIFY},
                                              {"out", required_argument, NULL, OPT_OUT},
                                              {"save", no_argument, NULL, OPT_SAVE},
                                              {"source", required_argument, NULL, OPT_SOURCE},
@@ -76,7 +79,7 @@ static const struct option long_options[] = {{"pairs", required_argument, NULL, 
 struct eval {
     const char *pairs_file, *tune_file, *images_dir, *all_dir, *exclude_file, *out_dir, *presets;
     int nearest;
-    bool split_half, save;
+    bool split_half, identify, save;
     enum face_select face;
     struct cli_engine engine_options;
     char source[128], command[512];
@@ -136,6 +139,9 @@ static bool take_option(struct eval *v, int opt)
         return cli_int(&v->nearest, "--nearest", optarg, 0, 10000);
     case OPT_SPLIT:
         return v->split_half = true;
+    case OPT_IDENTIFY:
+        v->all_dir = optarg;
+        return v->identify = true;
     case OPT_OUT:
         v->out_dir = optarg;
         return true;
@@ -180,7 +186,7 @@ static bool check_options(struct eval *v)
                  v->all_dir ? "-all-pairs" : "");
     }
     snprintf(v->command, sizeof v->command, "visavis eval");
-    add_to_command(v, v->all_dir ? "all-pairs" : "pairs", from);
+    add_to_command(v, v->identify ? "identify" : v->all_dir ? "all-pairs" : "pairs", from);
     if (v->tune_file) add_to_command(v, "tune", v->tune_file);
     if (v->images_dir) add_to_command(v, "images", v->images_dir);
     if (v->exclude_file) add_to_command(v, "exclude", v->exclude_file);
@@ -302,7 +308,7 @@ static enum err measure_pairs(struct eval *v, struct err_info *err)
 static enum err measure_all(struct eval *v, struct err_info *err)
 {
     AUTO_BUF struct buf text = BUF_INIT(TEXT_MAX_BYTES);
-    struct eval_all_options o = {NULL, v->nearest, v->split_half};
+    struct eval_all_options o = {NULL, v->nearest, v->split_half, v->identify};
     struct roc_point cut;
     enum err rc = ERR_OK;
 

@@ -109,11 +109,35 @@ NODISCARD enum err eval_accuracy(struct eval_accuracy *out, const struct eval_pa
 /* {"0.1":{"tar","ci","fmr_observed","threshold","supported"},..} down to 10^-decades. */
 json_t *eval_tar_json(const struct roc *r, int decades);
 
+/* --- eval_rows.c: the pictures that are compared --- */
+enum { EVAL_SPLITS = 10 };
+struct eval_rows { /* those with a face that are not left out, or of half of the people */
+    float *x;      /* [n][dim] */
+    uint32_t *person, *group, *picture; /* [n] */
+    size_t n, people;
+};
+/* split -1: everyone; else the half (0 or 1) of one of EVAL_SPLITS ways to halve the people. On an
+ * error nothing is left. */
+NODISCARD enum err eval_rows_take(struct eval_rows *r, const struct eval_set *set,
+                                  const struct eval_exclude *x, int split, int half,
+                                  struct err_info *err);
+void eval_rows_release(struct eval_rows *r);
+
+/* --- eval_identify.c: --identify --- */
+/* Identification (ISO/IEC 19795-1): of each person with two pictures or more the first is enrolled,
+ * the others are looked for among all of them, and so is everybody with one picture, as a stranger.
+ * *out: {"gallery","probes","strangers","rank1","rank1_ci","at":[{"fpir","fnir","fnir_ci",
+ * "threshold","supported"}],"stated":[..]}; stated: on each half of the people, with cuts for a
+ * stated FPIR from a calibration on the other half (as identify takes them), how many strangers
+ * were matched. */
+NODISCARD enum err eval_identify(json_t **out, const struct eval_set *set,
+                                 const struct eval_exclude *x, struct err_info *err);
+
 /* --- eval_all.c: --all-pairs --- */
 struct eval_all_options {
     const char *exclude; /* text of the exclusion list, or NULL */
     int nearest;
-    bool split_half;
+    bool split_half, identify;
 };
 struct eval_all {
     struct match_pairs *pairs;

@@ -7,66 +7,10 @@
 #include "engine/base/mem.h"
 #include "server/cli/eval.h"
 
-enum { TAIL_PAIRS = 200000, HALF_RATES = 5, SPLITS = 10 };
+enum { TAIL_PAIRS = 200000, HALF_RATES = 5 };
 static const double Z95 = 1.959963984540054;
 
-/* The rows that are compared: pictures with a face that are not left out, or half of the people. */
-struct rows {
-    float *x;
-    uint32_t *person, *group, *picture;
-    size_t n, people;
-};
-
-static void rows_release(struct rows *r)
-{
-    free(r->x);
-    free(r->person);
-    free(r->group);
-    free(r->picture);
-}
-
-/* Which half of a split a person belongs to: a bit of the name's hash (FNV-1a, 64 bits), so that it
- * is the same everywhere and does not depend on who else is there. People under two names go
- * together. */
-static int half_of(const char *name, int split)
-{
-    uint64_t h = 14695981039346656037u;
-    for (; *name; name++) h = (h ^ (uint8_t)*name) * 1099511628211u;
-    return (int)(h >> (40 + split) & 1);
-}
-
-/* split -1: everyone. */
-static enum err rows_take(struct rows *r, const struct eval_set *set, const struct eval_exclude *x,
-                          int split, int half, struct err_info *err)
-{
-    const size_t dim = (size_t)set->dim, n = set->names.n;
-    bool *seen AUTO_FREE = calloc(set->people.n + 1, sizeof *seen);
-
-    *r = (struct rows){mem_aligned(n * dim, sizeof *r->x),
-                       calloc(n + 1, sizeof *r->person),
-                       calloc(n + 1, sizeof *r->group),
-                       calloc(n + 1, sizeof *r->picture),
-                       0,
-                       0};
-    if (!r->x || !r->person || !r->group || !r->picture || !seen) {
-        rows_release(r);
-        return err_set(err, ERR_NOMEM, "no memory for %zu embeddings", n);
-    }
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t person = set->images[i].person, group = x->group ? x->group[person] : person;
-        if (!set->images[i].found || (x->left_out && x->left_out[i])) continue;
-        if (split >= 0 && half_of(set->people.name[group], split) != half) continue;
-        memcpy(r->x + r->n * dim, set->x + i * dim, dim * sizeof *r->x);
-        r->person[r->n] = person;
-        r->group[r->n] = group;
-        r->picture[r->n++] = (uint32_t)i;
-        r->people += !seen[person];
-        seen[person] = true;
-    }
-    return ERR_OK;
-}
-
-static json_t *pair_json(const struct eval_set *set, const struct rows *r,
+static json_t *pair_json(const struct eval_set *set, const struct eval_rows *r,
                          const struct match_pair *p)
 {
     return json_pack("{s:f, s:s, s:s}", "similarity", (double)p->similarity, "a",
@@ -74,7 +18,7 @@ static json_t *pair_json(const struct eval_set *set, const struct rows *r,
 }
 
 /* The first n of a list of pairs, of two people only the first. */
-static json_t *some_pairs(const struct eval_set *set, const struct rows *r,
+static json_t *some_pairs(const struct eval_set *set, const struct eval_rows *r,
                           const struct match_pair *p, size_t n_pairs, int n)
 {
     json_t *list = json_array();
@@ -117,8 +61,8 @@ struct half_rate {
 
 /* Calibrates on one half, looks at the other. Where the other half's rate should lie: around the
  * stated one, by the standard errors of both halves (people are clusters: match_pairs_rates). */
-static enum err one_half(struct half_rate all[HALF_RATES], const struct rows *own,
-                         const struct rows *other, int dim, struct err_info *err)
+static enum err one_half(struct half_rate all[HALF_RATES], const struct eval_rows *own,
+                         const struct eval_rows *other, int dim, struct err_info *err)
 {
     struct match_rate here[HALF_RATES], there[HALF_RATES];
     struct match_pairs *pairs = NULL;
@@ -127,7 +71,7 @@ static enum err one_half(struct half_rate all[HALF_RATES], const struct rows *ow
     double rates[HALF_RATES];
     int n = 0;
     enum err rc =
-        match_pairs_new(&pairs, own->x, own->n, dim, own->person, own->group, TAIL_PAIRS, err);
+        match_pairs_new(&pairs, own->x, own->n, dim, own->person, own->group, TAIL_PAIRS, 0, err);
 
     if (!rc) rc = roc_new_pairs(&roc, pairs, err);
     if (!rc) n = half_cuts(cuts, rates, roc);
@@ -157,18 +101,18 @@ static enum err one_half(struct half_rate all[HALF_RATES], const struct rows *ow
 static enum err one_split(struct half_rate all[HALF_RATES], const struct eval_set *set,
                           const struct eval_exclude *x, int split, struct err_info *err)
 {
-    struct rows half[2];
+    struct eval_rows half[2];
     enum err rc;
 
-    if ((rc = rows_take(&half[0], set, x, split, 0, err))) return rc;
-    if ((rc = rows_take(&half[1], set, x, split, 1, err))) {
-        rows_release(&half[0]);
+    if ((rc = eval_rows_take(&half[0], set, x, split, 0, err))) return rc;
+    if ((rc = eval_rows_take(&half[1], set, x, split, 1, err))) {
+        eval_rows_release(&half[0]);
         return rc;
     }
     rc = one_half(all, &half[0], &half[1], set->dim, err);
     if (!rc) rc = one_half(all, &half[1], &half[0], set->dim, err);
-    rows_release(&half[0]);
-    rows_release(&half[1]);
+    eval_rows_release(&half[0]);
+    eval_rows_release(&half[1]);
     return rc;
 }
 
@@ -181,7 +125,8 @@ static enum err split_half(json_t **out, const struct eval_set *set, const struc
     int checks = 0, inside = 0;
     enum err rc = ERR_OK;
 
-    for (int split = 0; !rc && split < SPLITS; split++) rc = one_split(all, set, x, split, err);
+    for (int split = 0; !rc && split < EVAL_SPLITS; split++)
+        rc = one_split(all, set, x, split, err);
     for (int k = 0; !rc && k < HALF_RATES && all[k].checks; k++) {
         const struct half_rate *a = &all[k];
         checks += a->checks;
@@ -192,8 +137,8 @@ static enum err split_half(json_t **out, const struct eval_set *set, const struc
                                               a->least, "observed_most", a->most, "expected",
                                               a->low / a->checks, a->high / a->checks));
     }
-    *out = json_pack("{s:i, s:i, s:i, s:o}", "splits", SPLITS, "checks", checks, "inside", inside,
-                     "rates", list);
+    *out = json_pack("{s:i, s:i, s:i, s:o}", "splits", EVAL_SPLITS, "checks", checks, "inside",
+                     inside, "rates", list);
     if (!rc && !*out) rc = err_set(err, ERR_NOMEM, "no memory for the answer");
     return rc;
 }
@@ -211,12 +156,12 @@ static enum err measure(struct eval_all *a, const struct eval_set *set,
                         const struct eval_exclude *x, const struct eval_all_options *o,
                         struct err_info *err)
 {
-    struct rows r;
+    struct eval_rows r;
     json_t *halves = NULL;
     enum err rc;
 
-    if ((rc = rows_take(&r, set, x, -1, 0, err))) return rc;
-    rc = match_pairs_new(&a->pairs, r.x, r.n, set->dim, r.person, r.group, TAIL_PAIRS, err);
+    if ((rc = eval_rows_take(&r, set, x, -1, 0, err))) return rc;
+    rc = match_pairs_new(&a->pairs, r.x, r.n, set->dim, r.person, r.group, TAIL_PAIRS, 0, err);
     if (!rc) rc = roc_new_pairs(&a->roc, a->pairs, err);
     if (!rc) {
         a->rows = r.n;
@@ -230,12 +175,17 @@ static enum err measure(struct eval_all *a, const struct eval_set *set,
                 a->extra, "farthest_genuine",
                 some_pairs(set, &r, a->pairs->genuine, a->pairs->n_genuine, o->nearest));
         }
-        if (o->split_half) rc = split_half(&halves, set, x, err);
+        if (o->identify) {
+            json_t *identify = NULL;
+            rc = eval_identify(&identify, set, x, err);
+            if (identify) json_object_set_new(a->extra, "identify", identify);
+        }
+        if (!rc && o->split_half) rc = split_half(&halves, set, x, err);
         if (halves) json_object_set_new(a->extra, "split_half", halves);
     }
     a->picture = r.picture;
     r.picture = NULL;
-    rows_release(&r);
+    eval_rows_release(&r);
     return rc;
 }
 

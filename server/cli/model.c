@@ -10,6 +10,7 @@
 #include "server/cli/cli.h"
 #include "server/cli/fetch.h"
 #include "server/cli/importer.h"
+#include "server/cli/order.h"
 
 enum { BATCH_MAX = 64, THREADS_MAX = 1024 };
 
@@ -17,6 +18,7 @@ static const char usage[] =
     "usage: visavis model fetch [--if-missing] [--with-68-points --accept-license]\n"
     "       visavis model import FILE [--name NAME] [--sha256 HEX] [--preset WORDS] [--names FILE] "
     "[--accept-license]\n"
+    "                            [--check PICTURE [--expect CLASS=PROBABILITY]]\n"
     "       visavis model export NAME --onnx FILE\n"
     "       visavis model list\n"
     "       visavis model show NAME [--verify]\n"
@@ -32,7 +34,11 @@ static const char usage[] =
     "import reads VGG-Face from Keras's .h5, MatConvNet's .mat, Caffe's .caffemodel, Torch7's .t7, "
     "PyTorch's .pt/.pth and\n"
     "ONNX's .onnx (also YuNet and 112 x 112 embedders), and dlib's .dat; --names: the names of its "
-    "classes, one a line.\n"
+    "classes, one a line;\n"
+    "--check: VGG-Face's ajb.jpg or rm.jpg, or a picture of which --expect tells the class (from "
+    "0) "
+    "and its probability,\n"
+    "decides the order of the colour planes where the file does not say it.\n"
     "export writes an embedder or a detector as an ONNX file, for other programs; how its input is "
     "made, its licence and\n"
     "its source are in the file's metadata. show --verify reads the whole file again and "
@@ -41,6 +47,7 @@ static const char usage[] =
 struct arguments {
     struct fetch_options fetch;
     struct importer_options import;
+    struct order_options order;
     struct bench_options bench;
     bool verify;
     const char *onnx;    /* the file to write */
@@ -59,6 +66,8 @@ enum {
     OPT_68,
     OPT_VERIFY,
     OPT_ONNX,
+    OPT_CHECK,
+    OPT_EXPECT,
     OPT_BATCH,
     OPT_THREADS,
     OPT_BACKEND,
@@ -74,14 +83,23 @@ static int run_fetch(struct arguments *a)
 static int run_import(struct arguments *a)
 {
     struct err_info err = ERR_INFO_INIT;
-    json_t *answer;
+    struct order_picture picture = {.bytes = BUF_INIT(0)};
+    const bool check = a->order.picture != NULL;
+    json_t *answer = NULL;
+    enum err rc;
+
     a->import.file = a->operand;
-    if (fetch_make_folder(a->dir, &err) || importer_run(&answer, &a->import, &err))
-        return cli_fail_err(&err);
+    if (a->order.expect && !check) return cli_fail("--expect goes with --check PICTURE");
+    if (check && order_load(&picture, &a->order, &err)) return cli_fail_err(&err);
+    rc = fetch_make_folder(a->dir, &err);
+    if (!rc) rc = importer_run(&answer, &a->import, &err);
+    const bool imported = !rc;
+    if (!rc && check) rc = order_run(answer, &picture, &a->order, a->dir, &err);
+    buf_release(&picture.bytes);
     const char *note = json_string_value(json_object_get(answer, "note"));
     if (note) fprintf(stderr, "visavis: %s\n", note);
-    cli_print(answer);
-    return CLI_OK;
+    if (imported) cli_print(answer);
+    return rc ? cli_fail_err(&err) : CLI_OK;
 }
 
 /* Prints the models of the folder, or the one that is called only; returns how many there were, or
@@ -181,7 +199,8 @@ static const struct command {
 } commands[] = {
     {"fetch", run_fetch, NULL, 1 << OPT_MISSING | 1 << OPT_68 | 1 << OPT_ACCEPT},
     {"import", run_import, "a FILE",
-     1 << OPT_NAME | 1 << OPT_SHA256 | 1 << OPT_ACCEPT | 1 << OPT_PRESET | 1 << OPT_NAMES},
+     1 << OPT_NAME | 1 << OPT_SHA256 | 1 << OPT_ACCEPT | 1 << OPT_PRESET | 1 << OPT_NAMES |
+         1 << OPT_CHECK | 1 << OPT_EXPECT},
     {"export", run_export, "a NAME", 1 << OPT_ONNX},
     {"list", run_list, NULL, 0},
     {"show", run_show, "a NAME", 1 << OPT_VERIFY},
@@ -196,6 +215,8 @@ static const struct option options[] = {
     {"accept-license", no_argument, NULL, OPT_ACCEPT},
     {"preset", required_argument, NULL, OPT_PRESET},
     {"names", required_argument, NULL, OPT_NAMES},
+    {"check", required_argument, NULL, OPT_CHECK},
+    {"expect", required_argument, NULL, OPT_EXPECT},
     {"if-missing", no_argument, NULL, OPT_MISSING},
     {"with-68-points", no_argument, NULL, OPT_68},
     {"verify", no_argument, NULL, OPT_VERIFY},
@@ -225,6 +246,12 @@ static bool take_option(struct arguments *a, const char **models, int opt)
         return true;
     case OPT_NAMES:
         a->import.names = optarg;
+        return true;
+    case OPT_CHECK:
+        a->order.picture = optarg;
+        return true;
+    case OPT_EXPECT:
+        a->order.expect = optarg;
         return true;
     case OPT_ACCEPT:
         a->import.accept_license = a->fetch.accept_license = true;

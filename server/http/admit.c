@@ -50,6 +50,9 @@ enum err admit_read(struct request *rq, struct MHD_Connection *connection, struc
     rq->origin = header(connection, "Origin");
     rq->authorization = header(connection, "Authorization");
     rq->api_key = header(connection, "X-API-Key");
+    rq->idempotency_key = header(connection, "Idempotency-Key");
+    rq->if_match = header(connection, "If-Match");
+    rq->last_event_id = header(connection, "Last-Event-ID");
     rq->forwarded = header(connection, "X-Forwarded-For") || header(connection, "Forwarded") ||
                     header(connection, "X-Real-IP");
     MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, add_query, &s);

@@ -28,8 +28,7 @@
 enum {
     DISCARD_MAX_BYTES = 64 * 1024 * 1024,
     DISCARD_S = 10,
-    REPLY_S = 120, /* to take the answer */
-    IDLE_S = 75,   /* between requests of a kept connection, to the end of the next one's headers */
+    IDLE_S = 75, /* between requests of a kept connection, to the end of the next one's headers */
 };
 
 enum state {
@@ -58,6 +57,8 @@ struct exchange {
     double begun, pushed; /* clock_seconds() */
     int status;           /* for the log */
     size_t sent;
+    double answered_ms; /* from its beginning until the answer was ready */
+    bool streaming;
 };
 
 static double since(double t)
@@ -65,7 +66,7 @@ static double since(double t)
     return (clock_seconds() - t) * 1000;
 }
 
-static struct watched *watched_of(struct MHD_Connection *connection)
+struct watched *exchange_watched(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *i =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -125,11 +126,17 @@ static enum MHD_Result send_reply(struct exchange *x)
 {
     struct http *h = x->http;
 
-    if (!watch_enter(h->watch, x->watched, WATCH_ANSWERING, REPLY_S, 0, NULL)) return MHD_NO;
+    if (!watch_enter(h->watch, x->watched, WATCH_ANSWERING, HTTP_REPLY_S, 0, NULL)) return MHD_NO;
+    if (x->rp.kind == REPLY_STREAM && streams_full(h)) {
+        err_set(&x->error, ERR_BUSY, "%d clients listen to events, which is the limit; try again",
+                h->o.streams_max);
+        reply_error(&x->rp, &x->error, x->rq.id.s);
+    }
     x->status = x->rp.status;
-    x->sent = x->rp.len;
     x->state = X_SENT;
-    return respond(x->connection, &x->rp, &x->rq, atomic_load(&h->stopping));
+    x->answered_ms = since(x->begun);
+    x->streaming = x->rp.kind == REPLY_STREAM;
+    return respond(h, x->connection, &x->rp, &x->rq, &x->sent);
 }
 
 static enum MHD_Result send_error(struct exchange *x)
@@ -151,7 +158,7 @@ static enum err admit(struct exchange *x, long long length)
         return rc;
     }
     if ((rc = admit_read(&x->rq, x->connection, err))) return rc;
-    if (h->o.authorize && (rc = h->o.authorize(h->o.app, &x->rq, x->route, err))) return rc;
+    if (h->o.authorize && (rc = h->o.authorize(h->o.app, &x->rq, &x->rp, x->route, err))) return rc;
     if ((rc = admit_body(&x->rq, &x->cap, x->connection, x->route, length, err))) return rc;
     size_t held = atomic_load(&h->in_flight);
     if (length > 0 && held + (size_t)length > h->o.in_flight_max_bytes)
@@ -170,7 +177,7 @@ static struct exchange *begin(struct http *h, struct MHD_Connection *connection,
     if (!x) return NULL;
     x->http = h;
     x->connection = connection;
-    x->watched = watched_of(connection);
+    x->watched = exchange_watched(connection);
     x->rp = (struct reply)REPLY_INIT;
     x->spool = (struct spool)SPOOL_INIT;
     x->memory_left = SPOOL_MEMORY_MAX_BYTES;
@@ -359,7 +366,9 @@ void exchange_completed(void *cls, struct MHD_Connection *connection, void **con
         x->sent = 0;
     }
     double total = since(x->begun);
-    metrics_request(&h->metrics, x->route, x->status, total, x->rq.ms);
+    /* How long somebody listened is not how long an answer took. */
+    metrics_request(&h->metrics, x->route, x->status, x->streaming ? x->answered_ms : total,
+                    x->rq.ms);
     log_access(x, total);
     watch_enter(h->watch, x->watched, WATCH_READING, IDLE_S, 0, NULL);
     drop_body(x);

@@ -29,6 +29,10 @@ enum route_flags {
     ROUTE_OPEN = 2,      /* no key, any Host: health and documentation */
     ROUTE_MULTIPART = 4, /* accepts multipart/form-data */
     ROUTE_JSON = 8,      /* accepts application/json */
+    /* What authorize asks for; the edge itself only hands these through. */
+    ROUTE_READ = 16,      /* a key of any right */
+    ROUTE_WRITE = 32,     /* one that may write */
+    ROUTE_STATELESS = 64, /* of no collection: also for keys that are limited to one */
 };
 
 struct route {
@@ -43,9 +47,10 @@ struct http_options {
     const struct route *routes;
     size_t n_routes;
     struct app *app;
-    /* On an MHD thread, before the body is read; must not block. NULL: everybody may. */
-    enum err (*authorize)(struct app *app, const struct request *rq, const struct route *route,
-                          struct err_info *err);
+    /* On an MHD thread, before the body is read; must not block. Fills rq->principal and scope;
+     * where it refuses, headers and details of rp are kept. NULL: everybody may. */
+    enum err (*authorize)(struct app *app, struct request *rq, struct reply *rp,
+                          const struct route *route, struct err_info *err);
     void (*tick)(struct app *app); /* once a second, on the housekeeper; NULL: nothing */
     const char *spool_dir;         /* where big bodies go while they are in flight */
     int workers;                   /* requests in work at once; 0: 16 */
@@ -55,6 +60,8 @@ struct http_options {
     double body_timeout_s;         /* from the headers to the end of the body; 0: 120 */
     double stall_timeout_s;        /* without one byte of the body; 0: 15 */
     size_t in_flight_max_bytes;    /* of bodies, all requests together; 0: 512 MiB */
+    int streams_max;               /* replies that are streams; 0: half of connections_max */
+    double stream_idle_s;          /* of silence, then a stream's idle bytes are sent; 0: 15 */
 };
 
 /* A bound TCP socket (not listening yet) for "HOST:PORT", "[::1]:PORT" or ":PORT" (every address).
@@ -72,8 +79,8 @@ NODISCARD enum err http_bind(struct http_address *out, const char *listen, struc
  * failure. */
 NODISCARD enum err http_start(struct http **out, struct http_address *address,
                               const struct http_options *o, struct err_info *err);
-/* Stops accepting, answers 503 to new requests, finishes those in work, then closes every
- * connection. Blocks until done. */
+/* Stops accepting, answers 503 to new requests, finishes those in work, ends the streams, then
+ * closes every connection. Blocks until done. */
 void http_stop(struct http *h);
 bool http_stopping(const struct http *h);
 

@@ -5,13 +5,17 @@
 #include "engine/base/queue.h"
 #include "server/http/http.h"
 #include "server/http/metrics.h"
+#include "server/http/stream.h"
 #include "server/http/watch.h"
 
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { HTTP_WORKERS_MAX = 256 };
+enum {
+    HTTP_WORKERS_MAX = 256,
+    HTTP_REPLY_S = 120, /* for a client to take an answer, or one piece of a stream */
+};
 
 struct http {
     struct http_options o; /* every default filled in */
@@ -19,6 +23,7 @@ struct http {
     int listen_fd;
     struct queue *queue; /* of struct exchange, suspended */
     struct watch *watch;
+    struct streams streams;
     struct metrics metrics;
     pthread_t worker[HTTP_WORKERS_MAX], keeper;
     int n_workers;
@@ -45,6 +50,9 @@ void exchange_connection(void *cls, struct MHD_Connection *connection, void **so
  * thread's again. */
 void exchange_work(struct exchange *x);
 
+/* The deadlines of a connection; NULL: there was no memory for them. */
+struct watched *exchange_watched(struct MHD_Connection *connection);
+
 /* --- admit.c: may this request go on? --- */
 /* What MHD told on its first call goes into rq; ERR_INVALID, ERR_NOMEM. */
 NODISCARD enum err admit_read(struct request *rq, struct MHD_Connection *connection,
@@ -59,9 +67,10 @@ NODISCARD enum err admit_length(long long *out, struct MHD_Connection *connectio
 bool admit_expects(struct MHD_Connection *connection); /* Expect: 100-continue */
 
 /* --- respond.c --- */
-/* Queues rp on the connection; rp's body is handed over. MHD_NO: it cannot be. */
-enum MHD_Result respond(struct MHD_Connection *connection, struct reply *rp,
-                        const struct request *rq, bool close);
+/* Queues rp on the connection; rp's body is handed over. *sent: its bytes, which those of a stream
+ * are added to as they go; it must live as long as the request. MHD_NO: it cannot be. */
+enum MHD_Result respond(struct http *h, struct MHD_Connection *connection, struct reply *rp,
+                        const struct request *rq, size_t *sent);
 /* The same as text, for a client that must be told before its body has ended. malloc'd; NULL: no
  * memory. */
 char *respond_text(const struct err_info *err, const struct request *rq);

@@ -24,9 +24,6 @@ static enum err begin_part(struct multipart *m, const char *name)
     if (strlen(name) > REQUEST_NAME_MAX_BYTES)
         return err_set(&m->error, ERR_INVALID, "a form field's name has %zu bytes, the limit is %d",
                        strlen(name), REQUEST_NAME_MAX_BYTES);
-    for (int i = 0; i < rq->n_parts; i++)
-        if (!strcmp(rq->part[i].name, name))
-            return err_set(&m->error, ERR_INVALID, "form field \"%s\" is given twice", name);
     if (rq->n_parts == REQUEST_PARTS_MAX)
         return err_set(&m->error, ERR_INVALID, "more than the %d form fields allowed",
                        REQUEST_PARTS_MAX);

@@ -14,8 +14,8 @@ struct multipart;
  * multipart_free. ERR_INVALID: no usable boundary; ERR_NOMEM. */
 NODISCARD enum err multipart_new(struct multipart **out, struct MHD_Connection *connection,
                                  struct request *rq, const char *spool_dir, struct err_info *err);
-/* ERR_INVALID: not multipart, too many parts, a part without a name, a name that is too long or
- * comes twice; else spool_add's. */
+/* ERR_INVALID: not multipart, too many parts, a part without a name or with one that is too long;
+ * else spool_add's. */
 NODISCARD enum err multipart_feed(struct multipart *m, const char *data, size_t len,
                                   struct err_info *err);
 /* The body has ended: rq->part is filled; the bytes live until multipart_free. ERR_INVALID: it was

@@ -9,33 +9,16 @@
 enum { JSON_MAX_BYTES = 256 * 1024 * 1024 };
 
 static const int statuses[ERR_COUNT] = {
-    [ERR_OK] = 200,
-    [ERR_INVALID] = 400,
-    [ERR_BAD_JSON] = 400,
-    [ERR_BAD_BASE64] = 400,
-    [ERR_BAD_IMAGE] = 400,
-    [ERR_UNSUPPORTED_IMAGE] = 415,
-    [ERR_UNSUPPORTED] = 415,
-    [ERR_TOO_LARGE] = 413,
-    [ERR_NO_FACE] = 422,
-    [ERR_MANY_FACES] = 422,
-    [ERR_FMR_UNSUPPORTED] = 422,
-    [ERR_NOT_FOUND] = 404,
-    [ERR_METHOD] = 405,
-    [ERR_CONFLICT] = 409,
-    [ERR_PRECONDITION] = 412,
-    [ERR_BAD_EMBEDDING] = 422,
-    [ERR_UNAUTHORIZED] = 401,
-    [ERR_FORBIDDEN] = 403,
-    [ERR_TIMEOUT] = 408,
-    [ERR_RATE] = 429,
-    [ERR_BUSY] = 503,
-    [ERR_STORAGE_FULL] = 507,
-    [ERR_LICENSE] = 403,
-    [ERR_MODEL] = 500,
-    [ERR_NOMEM] = 500,
-    [ERR_IO] = 500,
-    [ERR_INTERNAL] = 500,
+    [ERR_OK] = 200,           [ERR_INVALID] = 400,       [ERR_BAD_JSON] = 400,
+    [ERR_BAD_BASE64] = 400,   [ERR_BAD_IMAGE] = 400,     [ERR_UNSUPPORTED_IMAGE] = 415,
+    [ERR_UNSUPPORTED] = 415,  [ERR_TOO_LARGE] = 413,     [ERR_NO_FACE] = 422,
+    [ERR_MANY_FACES] = 422,   [ERR_NO_EMBEDDING] = 422,  [ERR_FMR_UNSUPPORTED] = 422,
+    [ERR_NOT_FOUND] = 404,    [ERR_METHOD] = 405,        [ERR_CONFLICT] = 409,
+    [ERR_PRECONDITION] = 412, [ERR_BAD_EMBEDDING] = 422, [ERR_UNAUTHORIZED] = 401,
+    [ERR_FORBIDDEN] = 403,    [ERR_TIMEOUT] = 408,       [ERR_RATE] = 429,
+    [ERR_BUSY] = 503,         [ERR_STORAGE_FULL] = 507,  [ERR_LICENSE] = 403,
+    [ERR_CANCELLED] = 409,    [ERR_MODEL] = 500,         [ERR_NOMEM] = 500,
+    [ERR_IO] = 500,           [ERR_INTERNAL] = 500,
 };
 
 static const char JSON_TYPE[] = "application/json";
@@ -53,6 +36,8 @@ static void drop_body(struct reply *rp)
     rp->owned = NULL;
     rp->borrowed = NULL;
     if (rp->fd >= 0) close(rp->fd);
+    if (rp->stream.close) rp->stream.close(rp->stream.self);
+    rp->stream = (struct reply_stream){0};
     rp->fd = -1;
     rp->len = 0;
 }
@@ -95,6 +80,16 @@ enum err reply_file(struct reply *rp, int status, const char *content_type, int 
     return ERR_OK;
 }
 
+void reply_stream(struct reply *rp, int status, const char *content_type,
+                  const struct reply_stream *s)
+{
+    drop_body(rp);
+    rp->status = status;
+    rp->kind = REPLY_STREAM;
+    rp->content_type = content_type;
+    rp->stream = *s;
+}
+
 static int add_text(const char *text, size_t len, void *self)
 {
     return buf_add(self, text, len, NULL) ? -1 : 0;
@@ -129,9 +124,13 @@ void reply_detail(struct reply *rp, const char *key, const char *value)
         rp->detail[rp->n_details++] = (struct pair){key, value};
 }
 
-/* Messages may quote what a client sent, which need not be UTF-8 (and may have been cut inside a
- * character). */
-static json_t *text_json(const char *s)
+void reply_details(struct reply *rp, json_t *details)
+{
+    json_decref(rp->details);
+    rp->details = details;
+}
+
+json_t *reply_text(const char *s)
 {
     char plain[ERR_MESSAGE_BYTES];
     json_t *j = json_string(s);
@@ -153,17 +152,21 @@ void reply_error(struct reply *rp, const struct err_info *err, const char *reque
     assert(err->code != ERR_OK);
     json_t *details = json_object();
     for (int i = 0; i < rp->n_details; i++)
-        json_object_set_new(details, rp->detail[i].key, text_json(rp->detail[i].value));
+        json_object_set_new(details, rp->detail[i].key, reply_text(rp->detail[i].value));
+    if (rp->details) json_object_update(details, rp->details);
     if (err->code == ERR_BUSY) reply_header(rp, "Retry-After", "1");
     if (err->code == ERR_UNAUTHORIZED) reply_header(rp, "WWW-Authenticate", "Bearer");
     json_t *body =
         json_pack("{s:{s:s, s:o, s:o}, s:s}", "error", "code", err_name(err->code), "message",
-                  text_json(message), "details", details, "request_id", request_id);
+                  reply_text(message), "details", details, "request_id", request_id);
     if (reply_json(rp, status, body, NULL))
         reply_static(rp, status, JSON_TYPE, last_resort, sizeof last_resort - 1);
 }
 
 void reply_release(struct reply *rp)
 {
-    if (rp) drop_body(rp);
+    if (!rp) return;
+    drop_body(rp);
+    json_decref(rp->details);
+    rp->details = NULL;
 }

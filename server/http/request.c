@@ -1,6 +1,8 @@
 #include "server/http/request.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const stage_names[STAGE_COUNT] = {
@@ -60,5 +62,21 @@ enum err request_query_only(const struct request *rq, const char *const *names,
             if (!strcmp(rq->query[j].key, key))
                 return err_set(err, ERR_INVALID, "query parameter \"%.64s\" is given twice", key);
     }
+    return ERR_OK;
+}
+
+enum err request_query_int(int *out, const struct request *rq, const char *name, int least,
+                           int most, struct err_info *err)
+{
+    const char *text = request_query(rq, name);
+    char *end;
+
+    if (!text) return ERR_OK;
+    errno = 0;
+    const long v = strtol(text, &end, 10);
+    if (errno || end == text || *end || v < least || v > most)
+        return err_set(err, ERR_INVALID, "%s is \"%.40s\", it must be a whole number from %d to %d",
+                       name, text, least, most);
+    *out = (int)v;
     return ERR_OK;
 }

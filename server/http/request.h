@@ -14,7 +14,7 @@
 
 enum {
     REQUEST_QUERY_MAX = 16, /* parameters after the '?' */
-    REQUEST_PARTS_MAX = 16, /* multipart fields */
+    REQUEST_PARTS_MAX = 64, /* multipart fields */
     REQUEST_PARAMS_MAX = 4, /* {..} in a route's path */
     REQUEST_NAME_MAX_BYTES = 64,
     REQUEST_ARENA_MAX_BYTES = 1024 * 1024,
@@ -48,7 +48,12 @@ struct request {
     struct ulid id;
     const char *method, *path;
     const char *host, *origin, *authorization, *api_key; /* headers; NULL: not sent */
+    const char *idempotency_key, *if_match;              /* the same */
+    const char *last_event_id;                           /* the same */
     bool forwarded;                                      /* came through a proxy that says so */
+    /* From http_options.authorize: the id of the key, "local" without one; and the id of the one
+     * collection that this key is for, "": every one. */
+    char principal[ULID_CHARS + 1], scope[ULID_CHARS + 1];
     struct pair query[REQUEST_QUERY_MAX];
     int n_query;
     struct pair param[REQUEST_PARAMS_MAX]; /* key is a piece of the route's path: "{c}" gives "c" */
@@ -70,6 +75,10 @@ const char *request_param(const struct request *rq, const char *name);
  * twice. */
 NODISCARD enum err request_query_only(const struct request *rq, const char *const *names,
                                       struct err_info *err);
+
+/* A whole number in [least, most]; *out is untouched where it is not given. ERR_INVALID. */
+NODISCARD enum err request_query_int(int *out, const struct request *rq, const char *name,
+                                     int least, int most, struct err_info *err);
 
 /* "a, b and c" of a list that NULL ends, into out; for messages. */
 void request_list_names(char *out, size_t size, const char *const *names);

@@ -3,12 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 
-enum MHD_Result respond(struct MHD_Connection *connection, struct reply *rp,
-                        const struct request *rq, bool close)
+enum MHD_Result respond(struct http *h, struct MHD_Connection *connection, struct reply *rp,
+                        const struct request *rq, size_t *sent)
 {
     struct MHD_Response *r = NULL;
 
-    if (rp->kind == REPLY_FILE) {
+    *sent = rp->len;
+    if (rp->kind == REPLY_STREAM) {
+        r = stream_response(h, connection, &rp->stream, sent);
+        if (r) rp->stream = (struct reply_stream){0};
+    } else if (rp->kind == REPLY_FILE) {
         r = MHD_create_response_from_fd64(rp->len, rp->fd);
         if (r) rp->fd = -1;
     } else if (rp->owned) {
@@ -19,13 +23,13 @@ enum MHD_Result respond(struct MHD_Connection *connection, struct reply *rp,
                                             MHD_RESPMEM_PERSISTENT);
     }
     if (!r) return MHD_NO;
-    bool ok = MHD_add_response_header(r, "Content-Type", rp->content_type) &&
+    bool ok = (!rp->content_type || MHD_add_response_header(r, "Content-Type", rp->content_type)) &&
               MHD_add_response_header(r, "Cache-Control", "no-store") &&
               MHD_add_response_header(r, "X-Content-Type-Options", "nosniff") &&
               MHD_add_response_header(r, "X-Request-Id", rq->id.s);
     for (int i = 0; ok && i < rp->n_headers; i++)
         ok = MHD_add_response_header(r, rp->header[i].key, rp->header[i].value);
-    if (ok && close) ok = MHD_add_response_header(r, "Connection", "close");
+    if (ok && atomic_load(&h->stopping)) ok = MHD_add_response_header(r, "Connection", "close");
     ok = ok && MHD_queue_response(connection, (unsigned)rp->status, r);
     MHD_destroy_response(r);
     return ok ? MHD_YES : MHD_NO;

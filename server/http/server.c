@@ -61,6 +61,7 @@ static void *keep_house(void *arg)
         last_sweep = now;
         pthread_mutex_unlock(&h->lock);
         watch_sweep(h->watch);
+        streams_sweep(h);
         if (h->o.tick && now - last_tick >= 1) {
             h->o.tick(h->o.app);
             last_tick = now;
@@ -80,6 +81,8 @@ static void fill_defaults(struct http_options *o)
     if (o->header_timeout_s <= 0) o->header_timeout_s = 15;
     if (o->body_timeout_s <= 0) o->body_timeout_s = 120;
     if (o->stall_timeout_s <= 0) o->stall_timeout_s = 15;
+    if (!o->streams_max) o->streams_max = o->connections_max / 2;
+    if (o->stream_idle_s <= 0) o->stream_idle_s = 15;
     if (!o->in_flight_max_bytes) o->in_flight_max_bytes = (size_t)512 * 1024 * 1024;
 }
 
@@ -105,6 +108,7 @@ static void destroy(struct http *h)
     watch_free(h->watch);
     metrics_release(&h->metrics);
     pthread_cond_destroy(&h->changed);
+    pthread_mutex_destroy(&h->streams.lock);
     pthread_mutex_destroy(&h->lock);
     free(h);
 }
@@ -135,6 +139,7 @@ enum err http_start(struct http **out, struct http_address *address, const struc
     h->o = *o;
     fill_defaults(&h->o);
     pthread_mutex_init(&h->lock, NULL);
+    pthread_mutex_init(&h->streams.lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&h->changed, &monotonic);
@@ -182,6 +187,7 @@ void http_stop(struct http *h)
     MHD_socket fd = MHD_quiesce_daemon(h->daemon);
     atomic_store(&h->stopping, true);
     join_threads(h); /* drains: each worker resumes its connection */
+    streams_end(h);
     double until = clock_seconds() + GRACE_S;
     pthread_mutex_lock(&h->lock);
     while (h->exchanges && clock_seconds() < until) wait_ms(h, SWEEP_MS);
@@ -206,6 +212,8 @@ enum err http_metrics(struct http *h, struct buf *out, struct err_info *err)
         "# TYPE visavis_workers gauge\nvisavis_workers %d\n"
         "# HELP visavis_workers_busy Workers inside a request.\n"
         "# TYPE visavis_workers_busy gauge\nvisavis_workers_busy %d\n"
+        "# HELP visavis_streams Clients that listen to events.\n"
+        "# TYPE visavis_streams gauge\nvisavis_streams %d\n"
         "# HELP visavis_bytes_in_flight Bytes of request bodies held.\n"
         "# TYPE visavis_bytes_in_flight gauge\nvisavis_bytes_in_flight %zu\n"
         "# HELP visavis_bytes_in_flight_limit Over it requests get 503.\n"
@@ -213,5 +221,6 @@ enum err http_metrics(struct http *h, struct buf *out, struct err_info *err)
         "# HELP visavis_http_connections Open connections.\n"
         "# TYPE visavis_http_connections gauge\nvisavis_http_connections %zu\n",
         queue_depth(h->queue), h->o.queue_max, h->o.workers, atomic_load(&h->busy),
-        atomic_load(&h->in_flight), h->o.in_flight_max_bytes, watch_count(h->watch));
+        streams_count(h), atomic_load(&h->in_flight), h->o.in_flight_max_bytes,
+        watch_count(h->watch));
 }

@@ -3,6 +3,7 @@
 #include "engine/base/clock.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -133,11 +134,11 @@ bool watch_ended(struct watch *w, struct watched *c)
     return ended;
 }
 
-/* Has the client closed, with nothing left to read? */
-static bool closed(const struct watched *c)
+bool watch_client_gone(const struct watched *c)
 {
     char byte;
-    return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 void watch_sweep(struct watch *w)
@@ -149,7 +150,7 @@ void watch_sweep(struct watch *w)
         bool late =
             (c->deadline > 0 && now > c->deadline) || (c->stall > 0 && now > alive + c->stall);
         if (!late && c->phase == WATCH_READING && !c->ended && !c->gone && now > alive + QUIET_S &&
-            closed(c)) {
+            watch_client_gone(c)) {
             shutdown(c->fd, SHUT_RDWR); /* wakes MHD's epoll, which then reads the end itself */
             c->gone = true;
         }

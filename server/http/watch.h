@@ -39,6 +39,9 @@ bool watch_enter(struct watch *w, struct watched *c, enum watch_phase phase, dou
 void watch_alive(struct watched *c);
 /* Sends the last words now and ends our side; false when that already happened. */
 bool watch_end_now(struct watch *w, struct watched *c);
+/* Has the client closed, or reset, with nothing left to read? While nobody else reads the socket
+ * and the connection cannot end. */
+bool watch_client_gone(const struct watched *c);
 /* Was it ended here (and not by the client)? */
 bool watch_ended(struct watch *w, struct watched *c);
 

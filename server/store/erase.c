@@ -1,7 +1,10 @@
 /* Erasing. secure_delete (conn.c) overwrites what is deleted in the pages of the database file;
- * undo records that name what goes, go with it. */
+ * undo records that name what goes, go with it, and answers kept for Idempotency-Key forget what
+ * they told of it. */
 #include "server/store/undo.h"
 
+#include "server/store/answers.h"
+#include "server/store/jobs.h"
 #include "server/store/store_internal.h"
 
 static const int64_t DAY_MS = 24LL * 3600 * 1000;
@@ -33,6 +36,11 @@ static enum err drop(int64_t *n, struct store_tx *tx, const char *sql, int64_t r
     return rc;
 }
 
+/* Of the answers that have one of these ids in them. */
+#define FORGET_ANSWERS(ids)                                                                        \
+    "UPDATE answers SET body = NULL, etag = '', erased = 1 WHERE NOT erased AND row IN"            \
+    " (SELECT answer FROM answer_ids WHERE id IN (" ids "))"
+
 enum err store_erase_example(struct store_receipt *r, struct store_tx *tx, int64_t row,
                              struct err_info *err)
 {
@@ -48,6 +56,8 @@ enum err store_erase_example(struct store_receipt *r, struct store_tx *tx, int64
         (rc = drop(&r->undo_records, tx,
                    "DELETE FROM undo WHERE row IN (SELECT undo FROM undo_steps WHERE example = ?1)",
                    row, err)) ||
+        (rc = drop(&r->answers, tx, FORGET_ANSWERS("SELECT id FROM examples WHERE row = ?1"), row,
+                   err)) ||
         (rc = store__changed(tx, at[0], STORE_REMOVED, row, err)) ||
         (at[1] && (rc = store__identity_touch(tx, at[0], at[1], err))))
         return rc;
@@ -74,8 +84,13 @@ enum err store_erase_identity(struct store_receipt *r, struct store_tx *tx, int6
 
     if (rc) return rc;
     if (!found) return err_set(err, ERR_NOT_FOUND, "the identity is gone");
-    if ((rc = count_pictures(r, tx, COUNT_PICTURES "e.identity = ?1", row, err)) ||
+    if ((rc = store_job_erase_collection(r, tx, collection, err)) ||
+        (rc = count_pictures(r, tx, COUNT_PICTURES "e.identity = ?1", row, err)) ||
         (rc = drop(&r->undo_records, tx, forget, row, err)) ||
+        (rc = drop(&r->answers, tx,
+                   FORGET_ANSWERS("SELECT id FROM identities WHERE row = ?1"
+                                  " UNION ALL SELECT id FROM examples WHERE identity = ?1"),
+                   row, err)) ||
         (rc = drop(&told, tx, tell, row, err)) ||
         (rc = store__run(NULL, tx, "UPDATE collections SET seq = seq + ?2 WHERE row = ?1",
                          ARGS(INT(collection), INT(told)), err)) ||
@@ -90,8 +105,12 @@ enum err store_erase_collection(struct store_receipt *r, struct store_tx *tx, in
     int64_t gone = 0;
     enum err rc = count_pictures(r, tx, COUNT_PICTURES "e.collection = ?1", row, err);
 
-    if (rc ||
+    if (rc || (rc = store_job_erase_collection(r, tx, row, err)) ||
         (rc = drop(&r->undo_records, tx, "DELETE FROM undo WHERE collection = ?1", row, err)) ||
+        (rc = drop(&r->answers, tx,
+                   "UPDATE answers SET body = NULL, etag = '', erased = 1 WHERE NOT erased"
+                   " AND collection = (SELECT id FROM collections WHERE row = ?1)",
+                   row, err)) ||
         (rc = drop(&r->examples, tx, "DELETE FROM examples WHERE collection = ?1", row, err)) ||
         (rc = drop(&r->identities, tx, "DELETE FROM identities WHERE collection = ?1", row, err)) ||
         (rc = drop(&gone, tx, "DELETE FROM collections WHERE row = ?1", row, err)))
@@ -124,5 +143,8 @@ enum err store_erase_expired(struct store_receipt *r, bool *more, struct store_t
     if (!rc)
         rc = store__run(NULL, tx, "DELETE FROM undo WHERE expires_ms <= ?1", ARGS(INT(tx->now_ms)),
                         err);
+    int64_t dropped = 0;
+    if (!rc) rc = store_answers_expire(&dropped, tx, most, err);
+    if (dropped == most) *more = true;
     return rc ? rc : store__changes_trim(more, tx, most, err);
 }

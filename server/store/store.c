@@ -30,8 +30,7 @@ int64_t store_now_ms(const struct store_tx *tx)
     return tx->now_ms;
 }
 
-/* The entries of a folder are on the disk. */
-static void sync_dir(const char *path)
+void store__sync_dir(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return; /* not readable: nothing more can be done about it */
@@ -39,8 +38,7 @@ static void sync_dir(const char *path)
     close(fd);
 }
 
-/* mkdir -p, mode 0700 for what is new. */
-static enum err make_dir(const char *dir, struct err_info *err)
+enum err store__make_dir(const char *dir, struct err_info *err)
 {
     char path[STORE_PATH_BYTES], parent[STORE_PATH_BYTES];
     struct stat st;
@@ -53,7 +51,7 @@ static enum err make_dir(const char *dir, struct err_info *err)
         char end = *p;
         *p = 0;
         if (!mkdir(path, 0700))
-            sync_dir(parent);
+            store__sync_dir(parent);
         else if (errno != EEXIST)
             return err_set(err, ERR_IO, "cannot make the data folder %s: %s", path,
                            strerror(errno));
@@ -125,7 +123,7 @@ static enum err open_all(struct store *s, struct err_info *err)
 
 enum err store_open(struct store **out, const char *dir, struct err_info *err)
 {
-    enum err rc = make_dir(dir, err);
+    enum err rc = store__make_dir(dir, err);
     if (rc) return rc;
     struct store *s = calloc(1, sizeof *s);
     if (!s) return err_set(err, ERR_NOMEM, "no memory for the store");

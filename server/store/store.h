@@ -14,7 +14,8 @@
  * A job does not block, compute or touch the network, and calls neither of the two again. It
  * returns the errors that it gets: what was done before one is rolled back with the job, and only
  * with it. The functions that take a struct store_tx are in the headers beside this one, a table
- * each: collections.h identities.h examples.h undo.h. Rows that they read are handed to an
+ * each: collections.h identities.h examples.h undo.h keys.h audit.h
+ * answers.h. Rows that they read are handed to an
  * each-function, whose strings and arrays live until it returns; an error that it returns ends the
  * reading. */
 #ifndef VISAVIS_SERVER_STORE_STORE_H
@@ -48,31 +49,5 @@ int64_t store_now_ms(const struct store_tx *tx);
 
 /* Grows whenever anything, also another process, has changed the database since the last call. */
 NODISCARD enum err store_version(uint64_t *out, struct store *s, struct err_info *err);
-
-/* --- keys.c --- */
-enum { KEY_NAME_MAX_BYTES = 100, KEY_HASH_BYTES = 32, KEY_SECRET_MAX_BYTES = 80 };
-
-struct store_key {
-    struct ulid id;
-    char name[KEY_NAME_MAX_BYTES + 1];
-    uint8_t hash[KEY_HASH_BYTES];
-    int64_t created_ms, revoked_ms; /* since 1970; revoked 0: valid */
-};
-
-/* Makes a key: 256 random bits. secret: what the client sends, shown once. name: UTF-8, may be "".
- * ERR_INVALID: name too long. */
-NODISCARD enum err store_key_create(struct store_key *out, char secret[KEY_SECRET_MAX_BYTES],
-                                    struct store *s, const char *name, struct err_info *err);
-/* Every key, revoked ones too, oldest first. *list is the caller's (free()); NULL where *n is 0. */
-NODISCARD enum err store_key_list(struct store_key **list, size_t *n, struct store *s,
-                                  struct err_info *err);
-/* ERR_NOT_FOUND: no such id. Revoking twice keeps the first time. */
-NODISCARD enum err store_key_revoke(struct store_key *out, struct store *s, const char *id,
-                                    struct err_info *err);
-
-/* SHA-256 of a secret, as keys keep it. */
-void key_hash(uint8_t out[KEY_HASH_BYTES], const char *secret);
-/* Is secret one of the valid keys of the list? Takes the same time whichever it is. */
-bool key_matches(const struct store_key *list, size_t n, const char *secret);
 
 #endif

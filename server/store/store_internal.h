@@ -9,6 +9,11 @@
 
 enum { STORE_PATH_BYTES = 4096, STORE_BUSY_TIMEOUT_MS = 5000 };
 
+/* --- store.c --- */
+/* mkdir -p, mode 0700 for what is new. */
+NODISCARD enum err store__make_dir(const char *dir, struct err_info *err);
+/* The entries of a folder are on the disk. */
+void store__sync_dir(const char *path);
 /* --- gaps.c --- */
 struct store__methods {
     sqlite3_io_methods ours; /* first: SQLite's file points to it */

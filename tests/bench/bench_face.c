@@ -99,8 +99,9 @@ static void run_ladder(struct bench *b)
     struct detection *f = NULL;
     enum detect_pass pass;
     int n;
+    const struct detector mtcnn = {.mtcnn = &b->nets};
     require(
-        detect_faces(&f, &n, &pass, &b->nets, &b->runner, &b->lfw[b->next++ % PICTURES], &o, &err),
+        detect_faces(&f, &n, &pass, &mtcnn, &b->runner, &b->lfw[b->next++ % PICTURES], &o, &err),
         &err);
     free(f);
 }

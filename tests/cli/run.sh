@@ -53,6 +53,10 @@ for c in detect embed verify eval; do
     run "$c with a wrong number" 2 $c --threads zero x y
     says "$c with a wrong number" zero
 done
+for c in key audit db; do
+    run "$c --help" 0 $c --help
+    run "$c without an action" 2 $c
+done
 run "detect with a wrong face" 2 detect --face nose x.jpg
 run "verify with one picture" 2 verify a.jpg
 run "verify with a wrong rate" 2 verify --fmr 2 a.jpg b.jpg
@@ -105,6 +109,10 @@ says "model export, restricted" "the licence of chip, which is the file's too: u
 run "model import, what was exported" 0 model import "$x/chip.onnx" --name back --accept-license --models "$work/chip"
 run "model list, what was exported" 0 model list --models "$work/chip"
 holds "model list, what was exported" '[l["name"] for l in lines] == ["back", "chip"] and lines[0]["dimension"] == lines[1]["dimension"]'
+run "model import, the file's name is taken" 2 model import "$x/chip.onnx" --accept-license --models "$work/chip"
+says "model import, the file's name is taken" "--name"
+run "model import, the same file again" 0 model import tests/fuzz/corpus/onnx/chip --accept-license --models "$work/chip"
+holds "model import, the same file again" 'lines[0]["name"] == "chip"'
 rm "$x"/*
 run "model export without a file" 2 model export tiny --models "$m"
 says "model export without a file" "--onnx FILE"
@@ -130,6 +138,28 @@ if [ -d $mini ]; then
     says "model import, VGG-Face" "rgb is assumed"
     run "model show, VGG-Face" 0 model show vgg-face --verify --models "$vgg"
     holds "model show, VGG-Face" 'lines[0]["dimension"] == 256 and "not known by its sha256" in lines[0]["note"]'
+    ajb=../shared/goldens/vggface/ajb.jpg
+    for planes in rgb bgr; do
+        run "model import --check, taken for $planes" 0 model import $mini/keras-sefiks.h5 --models "$vgg" --accept-license --preset $planes \
+            --check $ajb --expect 8=0.520223
+        holds "model import --check, taken for $planes" 'lines[0]["check"]["decided"] and lines[0]["check"]["planes"] == "rgb"'
+        says "model import --check, taken for $planes" "ajb.jpg decides that its colour planes are rgb"
+        run "model show, checked" 0 model show vgg-face --verify --models "$vgg"
+        holds "model show, checked" '"decides" in lines[0]["note"] and "assumed" not in lines[0]["note"]'
+    done
+    run "model import --check, undecided" 0 model import $mini/keras-sefiks.h5 --models "$vgg" --accept-license --check $ajb --expect 8=0.7
+    holds "model import --check, undecided" 'not lines[0]["check"]["decided"] and lines[0]["check"]["planes"] is None'
+    says "model import --check, undecided" "rgb is assumed"
+    says "model import --check, undecided" "does not decide"
+    run "model import --check, other classes" 2 model import $mini/keras-sefiks.h5 --models "$vgg" --accept-license --check $ajb
+    says "model import --check, other classes" "2622 classes"
+    for wrong in 8 =0.5 8=2 8=0 -1=0.5 8=0.5x; do
+        run "model import --expect $wrong" 2 model import $mini/keras-sefiks.h5 --models "$vgg" --accept-license --check $ajb --expect $wrong
+    done
+    run "model import --check, not there" 2 model import $mini/keras-sefiks.h5 --models "$vgg" --accept-license --check "$work/none" --expect 8=0.5
+    run "model import --check, any picture" 2 model import $mini/keras-sefiks.h5 --models "$vgg" --accept-license --check Makefile
+    says "model import --check, any picture" "--expect"
+    run "model import --expect alone" 2 model import $mini/keras-sefiks.h5 --models "$vgg" --accept-license --expect 8=0.5
     run "model import, fc8 as the descriptor" 0 model import $mini/caffe-v1.caffemodel --models "$vgg" --accept-license --name fc8 --preset fc8
     run "model show, fc8" 0 model show fc8 --models "$vgg"
     holds "model show, fc8" 'lines[0]["dimension"] == 41'
@@ -217,6 +247,26 @@ done
 eval "exec ${one_by_one[1]}>&-"
 wait 2>/dev/null
 if [ $answered -eq 3 ]; then ok; else bad "names one at a time" "$answered of 3 answered"; fi
+
+# --- a second detector: of YuNet's form, with weights that see a face of 32 pixels in every cell of the coarsest grid ---
+cp -r "$models" "$work/detectors"
+run "model import, YuNet" 0 model import tests/fuzz/corpus/onnx/yunet-grid --accept-license --models "$work/detectors"
+run "detect --detector" 0 detect --detector yunet --models "$work/detectors" "$gul" $faces/groups/bald_guys.jpg
+holds "detect --detector" 'len(lines[0]["faces"]) == 64 and len(lines[1]["faces"]) > 64'
+holds "detect --detector: where" 'sorted(f["box"] for f in lines[0]["faces"])[9] == [32, 32, 32, 32]
+    and all(f["pass"] == "default" and abs(f["score"] - 0.982) < 1e-3 for f in lines[0]["faces"])'
+run "embed --detector" 0 embed --detector yunet --models "$work/detectors" "$gul"
+holds "embed --detector" 'all(abs(sum(v * v for v in f["embedding"]) - 1) < 1e-5 for f in lines[0]["faces"])'
+run "embed --detector mtcnn" 0 embed --detector mtcnn --models "$work/detectors" "$gul"
+holds "embed --detector mtcnn" 'len(lines[0]["faces"]) == 1'
+run "verify --detector: no calibration" 2 verify --detector yunet --precropped --models "$work/detectors" "$amy1" "$amy2"
+holds "verify --detector: no calibration" 'lines[0]["error"]["code"] == "fmr_unsupported" and "detector yunet" in lines[0]["error"]["message"]'
+run "detect --detector, none such" 2 detect --detector nobody --models "$work/detectors" "$gul"
+says "detect --detector, none such" "there is mtcnn"
+run "detect --detector, an embedder" 2 detect --detector dlib-resnet --models "$work/detectors" "$gul"
+says "detect --detector, an embedder" "not a detector"
+run "detect --detector, a part of MTCNN" 2 detect --detector mtcnn-p --models "$work/detectors" "$gul"
+says "detect --detector, a part of MTCNN" "no YuNet"
 
 # --- models that an older version made: made again where that can be, else used ---
 cp -r "$models" "$work/older"

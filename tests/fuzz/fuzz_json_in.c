@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         assert(rp.status >= 400 && rp.status < 500);
     } else {
         size_t total = 0;
-        for (int i = 0; i < 2 && spec->image[i]; i++)
+        for (int i = 0; i < in.n_images; i++)
             for (size_t k = 0; k < in.image[i].len; k++) total += in.image[i].data[k] != 0;
         assert(total <= len && in.fmr >= 0 && in.fmr < 1);
         faces_in_release(&in);

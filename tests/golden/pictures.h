@@ -24,10 +24,10 @@ static UNUSED int ladder(struct detection **out, enum detect_pass *pass,
 {
     const struct detect_options o = DETECT_OPTIONS_INIT;
     struct err_info err = ERR_INFO_INIT;
+    const struct detector mtcnn = {.mtcnn = &d->nets};
     int n = 0;
     *out = NULL;
-    if (detect_faces(out, &n, pass, &d->nets, &d->runner, im, &o, &err))
-        fail_msg("%s", err.message);
+    if (detect_faces(out, &n, pass, &mtcnn, &d->runner, im, &o, &err)) fail_msg("%s", err.message);
     return n;
 }
 

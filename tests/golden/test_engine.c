@@ -12,6 +12,7 @@
 #include "engine/image/image.h"
 #include "engine/match.h"
 #include "engine/model/import/import.h"
+#include "engine/model/model.h"
 #include "tests/support.h"
 
 #include <jansson.h>
@@ -289,6 +290,8 @@ static void bf16_stays_close_and_says_so(void **state)
     struct engine_options o = {.models_dir = test_models_dir(), .threads = 1, .precision = "auto"};
     if (engine_open(&b, &o, &err)) fail_msg("%s", err.message);
     assert_string_equal(engine_embedder(e)->precision, "f32");
+    /* within the bound it is rounding: calibrations and stored embeddings hold */
+    assert_string_equal(engine_embedder(e)->recipe, engine_embedder(b)->recipe);
     for (size_t i = 0; i < ARRAY_LEN(pictures); i++) {
         struct analysis want = analyse(e, pictures[i], FACE_ALL),
                         got = analyse(b, pictures[i], FACE_ALL);
@@ -396,6 +399,91 @@ static struct analysis analyse_with(struct engine *e, const struct buf *b, const
     struct err_info err = ERR_INFO_INIT;
     if (engine_analyse(e, b->data, b->len, &o, &a, &err)) fail_msg("%s: %s", model, err.message);
     return a;
+}
+
+/* An embedder of one 1 x 1 convolution, its weights all `weight`. */
+static void write_embedder(const char *dir, const char *name, float weight)
+{
+    enum { DIM = 4 };
+    float w[3 * DIM];
+    struct nn_graph g = {.in_c = 3, .in_h = 8, .in_w = 8};
+    struct model_draft d = {
+        .name = name,
+        .role = MODEL_EMBEDDER,
+        .input = {.w = 8, .h = 8, .scale = {1, 1, 1}, .crop = CROP_BOX, .dim = DIM},
+        .graph = &g,
+        .license = "MIT",
+        .source_file = "made by a test",
+        .source_sha256 = "0000000000000000000000000000000000000000000000000000000000000000"};
+    struct err_info err = ERR_INFO_INIT;
+    struct nn_op op;
+    for (size_t i = 0; i < ARRAY_LEN(w); i++) w[i] = weight;
+    nn_op_init(&op, NN_CONV2D, "conv");
+    op.n_in = 1;
+    op.in[0] = -1;
+    op.out = DIM;
+    op.w = w;
+    op.w_count = ARRAY_LEN(w);
+    const int conv = nn_graph_add(&g, &op);
+    nn_op_init(&op, NN_GLOBAL_AVG_POOL, "pool");
+    op.n_in = 1;
+    op.in[0] = conv;
+    g.outputs[0].op = nn_graph_add(&g, &op);
+    strcpy(g.outputs[0].name, "embedding");
+    g.n_outputs = 1;
+    if (model_write(dir, &d, &err)) fail_msg("%s", err.message);
+    nn_graph_release(&g);
+}
+
+/* Black, white and of one pixel, taken for faces as they are: a unit vector, or ERR_NO_EMBEDDING
+ * where the network gives none. */
+static void pictures_that_are_no_faces(void **state)
+{
+    static const char *const vgg[] = {"vgg-a"};
+    static const struct {
+        int side;
+        uint8_t value;
+    } PICTURES[] = {{224, 0}, {224, 255}, {1, 128}, {1, 0}};
+    (void)state;
+    if (!test_have_models() || !test_have_shared()) skip();
+    char dir[64];
+    folder_of_models(dir, vgg, 1);
+    write_embedder(dir, "zeros", 0);
+    write_embedder(dir, "without-end", 3e38f);
+    struct engine *e = NULL;
+    struct err_info err = ERR_INFO_INIT;
+    const struct engine_options o = {.models_dir = dir, .threads = 1};
+    if (engine_open(&e, &o, &err)) fail_msg("%s", err.message);
+    for (size_t i = 0; i < ARRAY_LEN(PICTURES); i++) {
+        const size_t bytes = 3 * (size_t)PICTURES[i].side * (size_t)PICTURES[i].side;
+        uint8_t *rgb = malloc(bytes);
+        AUTO_BUF struct buf png = BUF_INIT(1 << 20);
+        memset(rgb, PICTURES[i].value, bytes);
+        assert_int_equal(image_encode_png(&png, rgb, PICTURES[i].side, PICTURES[i].side, 3, &err),
+                         ERR_OK);
+        free(rgb);
+        static const char *const MODELS[] = {"vgg-a", "dlib-resnet", "zeros", "without-end"};
+        for (size_t k = 0; k < ARRAY_LEN(MODELS); k++) {
+            const struct analyse_options a = {
+                .model = MODELS[k], .embedding = true, .precropped = true};
+            struct analysis got = {0};
+            const enum err rc = engine_analyse(e, png.data, png.len, &a, &got, &err);
+            const bool none = k == 2 || (k == 3 && PICTURES[i].value);
+            if (none || rc) { /* 0 x 3e38 is 0: nothing as well */
+                if (rc != ERR_NO_EMBEDDING || !strstr(err.message, "zero or not finite"))
+                    fail_msg("%s, picture %zu: %s", MODELS[k], i, err_name(rc));
+                assert_true(k > 1);
+                continue;
+            }
+            double length = 0;
+            for (int j = 0; j < got.faces[0].dim; j++)
+                length += (double)got.faces[0].embedding[j] * (double)got.faces[0].embedding[j];
+            if (!(fabs(length - 1) < 1e-5)) fail_msg("%s, picture %zu: %g", MODELS[k], i, length);
+            analysis_release(&got);
+        }
+    }
+    engine_close(e);
+    delete_folder(dir);
 }
 
 /* Several embedders in one engine: each is loaded when it is asked for, the one used longest ago
@@ -511,6 +599,7 @@ int main(void)
         cmocka_unit_test(bf16_stays_close_and_says_so),
         cmocka_unit_test(recipes_tell_averages_apart),
         cmocka_unit_test(embedders_come_and_go),
+        cmocka_unit_test(pictures_that_are_no_faces),
         cmocka_unit_test(classes_of_the_golden_picture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

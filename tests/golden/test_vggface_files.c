@@ -196,6 +196,11 @@ static void malformed_files_are_refused(void **state)
         snprintf(path, sizeof path, MINI "bad/%s", file);
         enum err rc = import_file(name, path, folder, &o, &err);
         bool may_import = strstr(expect, "import") || strstr(expect, "equals ok.safetensors");
+        if (rc && strcmp(file, "caffe-varint.caffemodel") == 0 &&
+            !strstr(err.message, "malformed varint")) {
+            print_error("%s: %s\n", file, err.message);
+            failed++;
+        }
         if (rc) {
             printf("%s: %s\n    (expected: %s)\n", file, err.message, expect);
             refused++;

@@ -34,6 +34,8 @@ class Contract:
         if str(answer.status) not in operation["responses"]:
             return f"status {answer.status} of {method} {path} is not in openapi.yaml"
         response = self.resolve(operation["responses"][str(answer.status)])
+        if "content" not in response:
+            return f"{answer.status} has a body, openapi.yaml has none" if answer.body else None
         kind = answer.headers.get("content-type", "").split(";")[0]
         if kind not in response["content"]:
             return f"content type {kind} of {answer.status} is not in openapi.yaml"
@@ -64,9 +66,10 @@ class Contract:
         """Operations whose success has no example."""
         for path, item in self.doc["paths"].items():
             for method, op in item.items():
-                for kind, m in self.resolve(op["responses"]["200"])["content"].items():
-                    if "example" not in m:
-                        yield f"{method.upper()} {path} {kind}"
+                for status, r in op["responses"].items():
+                    for kind, m in self.resolve(r).get("content", {}).items() if status < "300" else ():
+                        if "example" not in m:
+                            yield f"{method.upper()} {path} {status} {kind}"
 
 
 METRIC = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{([a-zA-Z_]\w*="(?:[^"\\\n]|\\.)*"'

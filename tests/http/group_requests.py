@@ -65,6 +65,11 @@ def good(t, s):
     if t.answer("embed", r, 200, "POST", E):
         v = r.json["faces"][0]["embedding"]
         t.check("embed: of unit length", abs(sum(x * x for x in v) - 1) < 1e-4, sum(x * x for x in v))
+    r, r2 = s.form(E, {"image": a, "precropped": "true"}), s.json(E, {"image": b64(a), "precropped": True})
+    if t.answer("embed: a chip", r, 200, "POST", E) and t.answer("embed: a chip in JSON", r2, 200, "POST", E):
+        f = r.json["faces"]
+        t.check("embed: a chip is one face, the whole picture", len(f) == 1 and f[0]["box"] == [0, 0, 250, 250]
+                and f[0]["pass"] == "precropped" and f[0]["embedding"] == r2.json["faces"][0]["embedding"], r)
     t.answer("embed: a model by its name", s.form(E, {"image": a, "model": "dlib-resnet"}), 200, "POST", E)
     t.answer("embed: no such model", s.form(E, {"image": a, "model": "nobody"}), 400, "POST", E, "invalid_request")
     t.answer("embed: a detector as the model", s.json(E, {"image": b64(a), "model": "mtcnn-p"}), 400, "POST", E, "invalid_request")
@@ -133,6 +138,8 @@ def bad_forms(t, s):
             ("fmr=0.1x", s.form(V, {"image1": g, "image2": g}, query={"fmr": "0.1x"}), V, 400, inv, ("0.1x",)),
             ("min_size=1", s.form(D, {"image": g}, query={"min_size": "1"}), D, 400, inv, ("min_size",)),
             ("retry=maybe", s.form(D, {"image": g}, query={"retry": "maybe"}), D, 400, inv, ("maybe",)),
+            ("precropped=maybe", s.form(E, {"image": g}, query={"precropped": "maybe"}), E, 400, inv, ("precropped", "maybe")),
+            ("precropped on detect", s.form(D, {"image": g}, query={"precropped": "true"}), D, 400, inv, ("precropped",)),
             ("include=hat", s.form(D, {"image": g}, query={"include": "mask,hat"}), D, 400, inv, ("hat",)),
             ("include=", s.form(D, {"image": g}, query={"include": ""}), D, 400, inv, ("include",)),
             ("include on verify", s.form(V, {"image1": g, "image2": g}, query={"include": "mask"}), V, 400, inv,
@@ -144,7 +151,7 @@ def bad_forms(t, s):
              ("NUL",)),
             ("a long option", s.form(D, {"image": g, "face": "x" * 100000}), D, 400, inv, ("face", "100000")),
             ("a NUL in an option", s.form(D, {"image": g, "face": "all\0x"}), D, 400, inv, ("face", "NUL")),
-            ("17 fields", s.form(V, [(f"f{i}", b"x") for i in range(17)]), V, 400, inv, ("16",)),
+            ("65 fields", s.form(V, [(f"f{i}", b"x") for i in range(65)]), V, 400, inv, ("64",)),
             ("a long field name", s.form(V, {"n" * 300: b"x"}), V, 400, inv, ("300",)),
             ("a field name that is not UTF-8",
              s.request("POST", D, body.replace(b"image1", b"im\xe4ge"), {"Content-Type": kind}), D, 400, inv, ()),
@@ -236,6 +243,10 @@ def information(t, s):
     for name in ("visavis_http_requests_total{", "visavis_stage_seconds_bucket{stage=\"detect\"", "visavis_queue_depth ",
                  "visavis_batch_rows_bucket{", "visavis_bytes_in_flight 0\n", "process_resident_memory_bytes "):
         t.check(f"metrics: has {name}", name in text, text[:200])
+    r = s.request("GET", "/v1/jobs")
+    t.answer("jobs: a list", r, 200, "GET", "/v1/jobs")
+    t.check("jobs: none yet", r.json == {"items": [], "next_cursor": None}, r)
+    t.answer("jobs: nobody's", s.request("GET", "/v1/jobs/01J9ZK3V5T8Q2W4X6Y7Z8A9B0C"), 404, "GET", "/v1/jobs/{id}", "not_found")
     with open(t.contract_path, "rb") as f:
         t.check("openapi.yaml: the file", s.request("GET", "/openapi.yaml").body == f.read())
 

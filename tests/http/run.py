@@ -14,8 +14,11 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import contract  # noqa: E402
 import group_access  # noqa: E402
+import group_gallery  # noqa: E402
+import group_jobs  # noqa: E402
 import group_load  # noqa: E402
 import group_models  # noqa: E402
+import group_keys  # noqa: E402
 import group_requests  # noqa: E402
 import group_wire  # noqa: E402
 
@@ -79,8 +82,11 @@ GROUPS = {
     "requests": group_requests.run,
     "wire": group_wire.run,
     "access": group_access.run,
+    "keys": group_keys.run,
+    "jobs": group_jobs.run,
     "load": group_load.run,
     "models": group_models.run,
+    "gallery": group_gallery.run,
 }
 
 
@@ -95,7 +101,7 @@ def main():
     for name, group in GROUPS.items():
         if name not in wanted:
             continue
-        if name != "contract" and not have_models and not os.environ.get("VISAVIS_HTTP_NO_MODELS"):
+        if name not in ("contract", "jobs") and not have_models and not os.environ.get("VISAVIS_HTTP_NO_MODELS"):
             t.skip(name, f"no models in {models} (visavis model fetch)")
             continue
         started = time.monotonic()

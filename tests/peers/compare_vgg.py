@@ -101,6 +101,25 @@ def median_ms(f, runs):
     return statistics.median(times)
 
 
+def layers(args, models, precision):
+    """Each layer's GFLOP/s beside the peak of a product measured in the same run, and the dense layers' GB/s beside a measured
+    read of the memory: what limits it. Winograd counts a convolution's own multiply-adds, so that it passes the peak."""
+    run = subprocess.run([args.visavis, 'model', 'bench', 'vgg', '--models', models, '--batch', '1', '--threads', '2', '--precision',
+                          precision], stdout=subprocess.PIPE, check=True)
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    if lines[-1]['precision'] != precision:
+        return
+    peak = next(line for line in lines if 'peak_gflops' in line)
+    print('%s, batch 1, 2 threads; a product reaches %.0f GFLOP/s, in bf16 %.0f; reading memory %.1f GB/s' %
+          (precision, peak['peak_gflops'], peak['peak_gflops_bf16'], peak['read_gb_s']))
+    print('  %-10s %-10s %8s %9s %8s %8s %8s' % ('layer', 'kernel', 'ms', 'GFLOP/s', 'of peak', 'GB/s', 'of read'))
+    for line in lines:
+        if line.get('gflops', 0) > 0 and 'layer' in line:
+            print('  %-10s %-10s %8.2f %9.1f %8.2f %8.1f %8.2f' % (line['layer'], line['kernel'], line['ms'], line['gflops'],
+                                                                  line['of_peak'], line['gb_s'], line['of_read']))
+    sys.stdout.flush()
+
+
 def visavis_ms(args, models, batch, threads, precision):
     run = subprocess.run([args.visavis, 'model', 'bench', 'vgg', '--models', models, '--batch', str(batch), '--threads',
                           str(threads), '--precision', precision], stdout=subprocess.PIPE, check=True)
@@ -147,6 +166,8 @@ def main():
                       (batch, threads, m['ort'], m['torch'], m[precision], ratio, '>= %g' % TARGET[precision] if judged else '',
                        precision + (' MISSED' if judged and ratio < TARGET[precision] else '')), flush=True)
     print('%d targets of VGG-Face missed' % missed)
+    for precision in ('f32', 'bf16'):
+        layers(args, models, precision)
 
 
 if __name__ == '__main__':

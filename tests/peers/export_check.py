@@ -12,8 +12,6 @@ import argparse
 import json
 import os
 import struct
-import subprocess
-import sys
 import tempfile
 import zlib
 
@@ -23,9 +21,8 @@ import onnxruntime
 
 import model_file
 import random_graphs
+from checks import DEFAULTS, Count, link_models, run
 
-DEFAULTS = ['mtcnn-p', 'mtcnn-r', 'mtcnn-o', 'dlib-resnet']
-NEEDED = ['dlib-5point', *DEFAULTS]  # to start the program
 PICTURES = 3
 ALLOWED = 1e-5  # of the largest value
 SIDE = 31  # where a network takes any
@@ -37,24 +34,6 @@ IMPORTED = [('vgg-mini', 'goldens/vggface-mini/vgg_face_dag.pth', None),
             ('vgg-notop', 'goldens/vggface-mini/keras-rcmalli-notop.h5', None),
             ('chip', 'tests/fuzz/corpus/onnx/chip', None),
             ('yunet', 'tests/fuzz/corpus/onnx/yunet', YUNET_SIDE)]
-
-
-class Count:
-    passed = failed = 0
-
-    @classmethod
-    def check(cls, name, ok, what=''):
-        cls.passed += ok
-        cls.failed += not ok
-        if not ok:
-            print('FAILED: %s: %s' % (name, what), flush=True)
-
-
-def run(args, *rest):
-    p = subprocess.run([args.visavis, *rest, '--models', args.work], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-    if p.returncode:
-        sys.exit('export_check: visavis %s: %s' % (' '.join(rest), p.stderr.decode()))
-    return [json.loads(line) for line in p.stdout.splitlines()]
 
 
 # --- what visavis computes ---
@@ -119,7 +98,7 @@ def export(args, name):
     meta = {p.key: p.value for p in model.metadata_props}
     Count.check(name + ' export', answer == {'name': name, 'onnx': file, 'bytes': os.path.getsize(file)} and
                 model.ir_version == 8 and model.opset_import[0].version == 13 and model.producer_name == 'visavis' and
-                set(meta) == {'visavis.input', 'visavis.license', 'visavis.source'}, '%s %s' % (answer, meta))
+                set(meta) - {'visavis.classes', 'visavis.note'} == {'visavis.' + k for k in ('role', 'input', 'license', 'restricted', 'source')}, '%s %s' % (answer, meta))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
@@ -151,6 +130,9 @@ def check(args, name, seed, backend, side=SIDE):
     pixels = np.random.default_rng(seed).integers(120, 256, (PICTURES, side, side, 3), dtype=np.uint8)
     x = planes(given, pixels)
     want = of_visavis(args, name, pixels, x, backend)
+    run(args, 'model', 'import', os.path.join(args.work, name + '.onnx'), '--name', 'again', '--accept-license')
+    again = of_visavis(args, 'again', pixels, x, backend)
+    Count.check(name + ' imported again', np.array_equal(again, want), 'other numbers')
     try:
         together = answers(session, x)
         alone = [np.concatenate(rows) for rows in zip(*(answers(session, x[i:i + 1]) for i in range(PICTURES)))]
@@ -240,17 +222,12 @@ def main():
     ap.add_argument('--visavis', required=True)
     ap.add_argument('--shared', required=True, help='../shared: goldens; skipped where it is not')
     args = ap.parse_args()
-    cache = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
-    installed = os.environ.get('VISAVIS_MODELS') or os.path.join(cache, 'visavis', 'models')
     with tempfile.TemporaryDirectory() as args.work:
-        for name in NEEDED:
-            os.symlink(os.path.abspath(os.path.join(installed, name + '.safetensors')),
-                       os.path.join(args.work, name + '.safetensors'))
+        link_models(args.work)
         check_defaults(args)
         check_imported(args)
         check_random(args)
-    print('%d passed, %d failed' % (Count.passed, Count.failed))
-    sys.exit(Count.failed > 0)
+    Count.end()
 
 
 main()

@@ -27,5 +27,6 @@ fi
 models=${VISAVIS_MODELS:-${XDG_CACHE_HOME:-$HOME/.cache}/visavis/models}
 $venv/bin/python tests/peers/compare.py --visavis "$build/visavis" --bench-face "$build/tests/bench/bench_face" \
     --models $venv/models --pictures ../shared/data/faces --work build/peers
-exec $venv/bin/python tests/peers/compare_vgg.py --visavis "$build/visavis" --work build/peers-vgg \
+$venv/bin/python tests/peers/compare_vgg.py --visavis "$build/visavis" --work build/peers-vgg \
     "$models"/{mtcnn-p,mtcnn-r,mtcnn-o,dlib-5point}.safetensors
+exec $venv/bin/python tests/peers/serve_vgg.py --visavis "$build/visavis" --work build/peers-vgg

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Exported networks in ONNX Runtime: tests/peers/test.sh BUILD_DIR   (make test-peers)
-# Installs ONNX Runtime into build/venv-oracle (PyPI, pinned; about 260 MB). The last line is "N passed, N failed".
+# Exported and imported networks beside ONNX Runtime: tests/peers/test.sh BUILD_DIR   (make test-peers)
+# Installs ONNX Runtime into build/venv-oracle (PyPI, pinned; about 260 MB). Each of the two checks ends with
+# "N passed, N failed".
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=${1:?usage: tests/peers/test.sh BUILD_DIR}
@@ -14,4 +15,8 @@ if [ ! -e $venv/ready ] || ! cmp -s tests/peers/oracle.txt $venv/ready; then
     cp tests/peers/oracle.txt $venv/ready
 fi
 "$build/visavis" model fetch --if-missing
-exec $venv/bin/python tests/peers/export_check.py --visavis "$build/visavis" --shared ../shared
+failed=0
+for check in export import; do
+    $venv/bin/python tests/peers/${check}_check.py --visavis "$build/visavis" --shared ../shared || failed=1
+done
+exit $failed

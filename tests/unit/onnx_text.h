@@ -8,6 +8,7 @@
  *   Conv x,w,b > y kernel_shape=2,2 auto_pad=SAME_UPPER alpha=0.5 :custom.domain
  *                                 a node; "_" is an input left out; a comma makes a list of
  * numbers, a point a float. Its name is its first output's with "n_" before. out y
+ *   meta key the value            a pair of metadata
  */
 #ifndef VISAVIS_TESTS_UNIT_ONNX_TEXT_H
 #define VISAVIS_TESTS_UNIT_ONNX_TEXT_H
@@ -127,7 +128,7 @@ static inline void onnx_text_node(struct buf *graph, const char *op, char *rest)
 /* The file; the caller's (buf_release). */
 static inline struct buf onnx_text(const char *text)
 {
-    struct buf file = PROTO_INIT, graph = PROTO_INIT, opset = PROTO_INIT;
+    struct buf file = PROTO_INIT, graph = PROTO_INIT, opset = PROTO_INIT, meta = PROTO_INIT;
     long version = 11, ir = 6;
     char *copy = strdup(text), *lines, *words;
     for (char *line = strtok_r(copy, "\n", &lines); line; line = strtok_r(NULL, "\n", &lines)) {
@@ -136,6 +137,11 @@ static inline struct buf onnx_text(const char *text)
             version = atol(rest);
         } else if (strcmp(what, "ir") == 0) {
             ir = atol(rest);
+        } else if (strcmp(what, "meta") == 0) {
+            struct buf pair = PROTO_INIT;
+            proto_text(&pair, 1, strtok_r(NULL, " ", &words));
+            proto_text(&pair, 2, words ? words : "");
+            proto_message(&meta, 14, &pair);
         } else if (strcmp(what, "in") == 0 || strcmp(what, "out") == 0) {
             char *name = strtok_r(NULL, " ", &words);
             onnx_text_info(&graph, what[0] == 'i' ? 11 : 12, name, strtok_r(NULL, " ", &words));
@@ -152,6 +158,8 @@ static inline struct buf onnx_text(const char *text)
     proto_message(&file, 7, &graph);
     proto_int(&opset, 2, version);
     proto_message(&file, 8, &opset);
+    proto_raw(&file, meta.data, meta.len);
+    buf_release(&meta);
     return file;
 }
 

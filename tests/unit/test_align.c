@@ -36,17 +36,61 @@ static void test_template(void **state)
             p[k][0] = (float)(c * x - s * y + cases[i].cx);
             p[k][1] = (float)(s * x + c * y + cases[i].cy);
         }
-        assert_int_equal(chip_place_from_template(&place, p, template5, SIDE, &err), ERR_OK);
-        double half = (SIDE * cases[i].k - 1) / 2;
-        const double want[4] = {cases[i].cx - half, cases[i].cy - half, cases[i].cx + half,
-                                cases[i].cy + half};
-        for (int k = 0; k < 4; k++)
-            if (fabs(place.rect[k] - want[k]) > 1e-3)
-                fail_msg("%s: side %d at %.4f, expected %.4f", cases[i].name, k, place.rect[k],
-                         want[k]);
-        if (fabs(place.angle - cases[i].angle) > 1e-5)
-            fail_msg("%s: angle %.6f", cases[i].name, place.angle);
+        for (int onto = 0; onto < 2; onto++) {
+            assert_int_equal((onto ? chip_place_onto_template
+                                   : chip_place_from_template)(&place, p, template5, SIDE, &err),
+                             ERR_OK);
+            double half = (onto ? (SIDE - 1) * cases[i].k : SIDE * cases[i].k - 1) / 2;
+            const double want[4] = {cases[i].cx - half, cases[i].cy - half, cases[i].cx + half,
+                                    cases[i].cy + half};
+            for (int k = 0; k < 4; k++)
+                if (fabs(place.rect[k] - want[k]) > 1e-3)
+                    fail_msg("%s: side %d at %.4f, expected %.4f", cases[i].name, k, place.rect[k],
+                             want[k]);
+            if (fabs(place.angle - cases[i].angle) > 1e-5)
+                fail_msg("%s: angle %.6f", cases[i].name, place.angle);
+        }
     }
+}
+
+/* Sum of squares in the chip between the points, brought there by the place, and the template. */
+static double error_in_chip(const struct chip_place *place, const float p[5][2])
+{
+    double cx = (place->rect[0] + place->rect[2]) / 2, cy = (place->rect[1] + place->rect[3]) / 2;
+    double step = (place->rect[2] - place->rect[0]) / (SIDE - 1), sum = 0;
+    double c = cos(place->angle) / step, s = sin(place->angle) / step;
+    for (int i = 0; i < 5; i++) {
+        double x = (double)p[i][0] - cx, y = (double)p[i][1] - cy;
+        double u = c * x + s * y + (SIDE - 1) / 2.0 - (double)template5[i][0],
+               v = c * y - s * x + (SIDE - 1) / 2.0 - (double)template5[i][1];
+        sum += u * u + v * v;
+    }
+    return sum;
+}
+
+/* A turned head: no similarity fits. Onto the template, any other place is worse, dlib's way too.
+ */
+static void test_onto_is_least(void **state)
+{
+    (void)state;
+    static const float head[5][2] = {{60, 51}, {90, 60}, {94, 90}, {61, 118}, {84, 121}};
+    struct chip_place best, other;
+    struct err_info err;
+    assert_int_equal(chip_place_onto_template(&best, head, template5, SIDE, &err), ERR_OK);
+    assert_int_equal(chip_place_from_template(&other, head, template5, SIDE, &err), ERR_OK);
+    const double least = error_in_chip(&best, head);
+    assert_true(least > 100 && error_in_chip(&other, head) > least * 1.01);
+    for (int i = 0; i < 8; i++) {
+        const double by = i & 1 ? 0.5 : -0.5;
+        other = best;
+        for (int k = 0; k < 4; k++)
+            if (i / 2 == 0 || (i / 2 == 1 && k % 2 == 0) || (i / 2 == 2 && k % 2 == 1))
+                other.rect[k] += i / 2 == 0 && k < 2 ? -by : by;
+        if (i / 2 == 3) other.angle += by / 50;
+        if (!(error_in_chip(&other, head) > least)) fail_msg("change %d is better", i);
+    }
+    static const float one[5][2] = {{5, 5}, {5, 5}, {5, 5}, {5, 5}, {5, 5}};
+    assert_int_equal(chip_place_onto_template(&other, one, template5, SIDE, &err), ERR_INVALID);
 }
 
 static void fill(struct image *im, int w, int h)
@@ -176,10 +220,10 @@ static void test_embed_input(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_template),     cmocka_unit_test(test_same_pixels),
-        cmocka_unit_test(test_quarter_turn), cmocka_unit_test(test_outside_is_black),
-        cmocka_unit_test(test_scales),       cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_embed_input),
+        cmocka_unit_test(test_template),         cmocka_unit_test(test_onto_is_least),
+        cmocka_unit_test(test_same_pixels),      cmocka_unit_test(test_quarter_turn),
+        cmocka_unit_test(test_outside_is_black), cmocka_unit_test(test_scales),
+        cmocka_unit_test(test_refusals),         cmocka_unit_test(test_embed_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@ static const char calibration_text[] =
     "\"impostor\":{\"similarity\":[-0.2,0.2,0.4,0.6,0.8],\"fmr\":[1,0.1,0.01,0.001,0.00001]},"
     "\"genuine\":{\"similarity\":[0.3,0.9],\"fnmr\":[0,1]},\"probability\":{\"a\":20,\"b\":-8}}";
 
-static const struct compare_model model = {"net", "f32", "r1"};
+static const struct decide_model model = {"net", "f32", "r1", "mtcnn"};
 
 /* Faces in the plane: the cosine of two is that of the angle between them. */
 struct scene {
@@ -145,7 +145,7 @@ static void test_refused(void **state)
     (void)state;
     struct scene one, none;
     struct compare_options options = {FACE_ALL, 0};
-    struct compare_model other = {"net", "f32", "r2"};
+    struct decide_model other = {"net", "f32", "r2", "yunet"};
     struct err_info err = ERR_INFO_INIT;
     json_t *o = NULL;
 
@@ -160,6 +160,7 @@ static void test_refused(void **state)
     assert_int_equal(compare_faces(&o, &other, cal, &one.a, &one.a, &options, &err),
                      ERR_FMR_UNSUPPORTED);
     assert_non_null(strstr(err.message, "r2"));
+    assert_non_null(strstr(err.message, "detector yunet"));
     options.fmr = 1e-5;
     assert_int_equal(compare_faces(&o, &model, cal, &one.a, &one.a, &options, &err),
                      ERR_FMR_UNSUPPORTED);

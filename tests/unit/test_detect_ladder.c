@@ -120,12 +120,13 @@ static enum err run(struct detection *first, int *n, enum detect_pass *pass, str
     struct err_info err = ERR_INFO_INIT;
     struct detection *d = NULL;
     const struct mtcnn nets = {f->net[0], f->net[1], f->net[2]};
+    const struct detector mtcnn = {.mtcnn = &nets};
     const struct face_runner runner = {answer, f};
     assert_int_equal(image_new(&im, w, h, &err), ERR_OK);
     f->script = s;
     f->looks = f->planes = 0;
     *n = -1;
-    enum err rc = detect_faces(&d, n, pass, &nets, &runner, &im, o, &err);
+    enum err rc = detect_faces(&d, n, pass, &mtcnn, &runner, &im, o, &err);
     if (!rc && *n > 0) *first = d[0];
     if (!rc && *n == 0) assert_null(d);
     free(d);

@@ -149,6 +149,35 @@ static void calibration(void **state)
     assert_int_equal(model_set_calibration(folder, "none", "{}", &err), ERR_NOT_FOUND);
 }
 
+/* Another input: weights stay, the digest follows, the calibration of the old recipe goes. */
+static void input_is_exchanged(void **state)
+{
+    (void)state;
+    struct err_info err = ERR_INFO_INIT;
+    struct nn_graph g = dense();
+    struct model_draft d = draft_of(&g, "net");
+    struct model *m = NULL;
+    char sha[65];
+    d.calibration = "{}";
+    if (model_write(folder, &d, &err) || model_open(&m, folder, "net", &err))
+        fail_msg("%s", err.message);
+    struct model_input in = m->input;
+    memcpy(sha, m->sha256, sizeof sha);
+    model_close(m);
+    in.bgr = !in.bgr;
+    if (model_set_input(folder, "net", &in, "a note", &err) || model_open(&m, folder, "net", &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(m->input.bgr, in.bgr);
+    assert_string_not_equal(m->sha256, sha);
+    assert_string_equal(m->note, "a note");
+    assert_null(m->calibration);
+    assert_memory_equal(m->graph.ops[0].w, W, sizeof W);
+    model_close(m);
+    assert_int_equal(model_verify(folder, "net", &err), ERR_OK);
+    assert_int_equal(model_set_input(folder, "none", &in, "", &err), ERR_NOT_FOUND);
+    nn_graph_release(&g);
+}
+
 /* The digest follows what answers depend on, and nothing else. */
 static void digest(void **state)
 {
@@ -375,7 +404,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_FOLDER(write_open), WITH_FOLDER(landmarks),       WITH_FOLDER(calibration),
         WITH_FOLDER(digest),     WITH_FOLDER(cut_and_flipped), WITH_FOLDER(metadata),
-        WITH_FOLDER(fits),       WITH_FOLDER(names),
+        WITH_FOLDER(fits),       WITH_FOLDER(names),           WITH_FOLDER(input_is_exchanged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "engine/base/mem.h"
+#include "engine/face/face.h"
 #include "engine/model/import/import.h"
 #include "engine/model/import/onnx_graph.h"
 #include "engine/model/model.h"
@@ -172,6 +173,9 @@ static void layers(void **state)
         {"Sigmoid", X22 "Sigmoid x > y", "0 1 -1 100", "0.5 0.73105858 0.26894142 1", 1},
         {"Softmax", "opset 13\n" X222 "Softmax x > y axis=1", "0 0 1 100 0 1 0 0",
          "0.5 0.26894142 0.73105858 1 0.5 0.73105858 0.26894142 0", 1},
+        {"Softmax of turned axes",
+         "opset 13\n" X222 "Transpose x > t perm=0,2,3,1\nSoftmax t > y axis=1", "0 0 1 0 0 0 0 0",
+         "0.26894142 0.5 0.5 0.5 0.73105858 0.5 0.5 0.5", 2},
         {"Softmax of a row", X22 "Flatten x > a\nSoftmax a > y", "0 0 0 0", "0.25 0.25 0.25 0.25",
          2},
         {"MaxPool", X33 "MaxPool x > y kernel_shape=2,2 strides=1,2 pads=1,0,0,1",
@@ -206,6 +210,8 @@ static void arithmetic(void **state)
          "2.5 5 7.5 10 32.5 39 45.5 52", 2},
         {"ReduceL2 and Div", X22 "Flatten x > a\nReduceL2 a > n axes=1, keepdims=1\nDiv a,n > y",
          "1 5 5 7", "0.1 0.5 0.5 0.7", 1},
+        {"ReduceL2 over all axes", X222 "ReduceL2 x > n axes=1,2,3\nDiv x,n > y", "2 0 0 0 0 0 2 1",
+         "0.66666667 0 0 0 0 0 0.66666667 0.33333333", 1},
         {"as torch exports normalize",
          X22 "f e - = 1e-12\nFlatten x > a\nReduceL2 a > n axes=-1,\nClip n,e > m\nShape a > s\n"
              "Expand m,s > o\nDiv a,o > y",
@@ -282,6 +288,7 @@ static void shapes(void **state)
          1},
         {"Pad before opset 11", "opset 10\n" X22 "Pad x > y pads=0,0,1,0,0,0,0,0", "1 2 3 4",
          "0 0 1 2 3 4", 1},
+        {"nothing but Identity", X22 "Identity x > y", "1 2 3 4", "1 2 3 4", 1},
         {"Dropout and Identity", X22 "Dropout x > d,mask ratio=0.5\nIdentity d > i\nRelu i > y",
          "-1 2 -3 4", "0 2 0 4", 1},
         {"IR 3: initializers are inputs too",
@@ -361,6 +368,7 @@ static void refusals(void **state)
         {X22 "i p 8 = 0 1 0 0 0 0 0 0\nPad x,p > y", "pads[1] is 1, expected 0 to 0"},
         {X22 "i p 8 = 0 0 0 1 0 0 0 0\nPad x,p > y mode=reflect", "only padding with zeros"},
         {X22 "ReduceMean x > y axes=1,2", "height and width"},
+        {X222 "ReduceL2 x > y axes=2,3", "a norm of anything but the whole row"},
         {X22 "LpNormalization x > y axis=1", "a norm of anything but the whole row"},
         {X22 "i a 1 = 5\nShape x > s\nGather s,a > y", "index 5 of 4 values"},
         {X22 "f w 1,1,1,1 = 1\nf w 1,1,1,1 = 1\nConv x,w > y", "w is there twice"},
@@ -398,18 +406,24 @@ static void names(void **state)
 
 /* --- which model --- */
 
-static enum err import_text(char name[64], const char *text, bool licence, struct err_info *err)
+static enum err import_as(char name[64], const char *file_name, const char *text,
+                          const struct import_options *o, struct err_info *err)
 {
-    const struct import_options o = {.accept_license = licence};
     struct buf file = onnx_text(text);
     char path[256];
-    FILE *f = fopen(file_in(path, "some.onnx"), "wb");
+    FILE *f = fopen(file_in(path, file_name), "wb");
     assert_int_equal(fwrite(file.data, 1, file.len, f), file.len);
     fclose(f);
     buf_release(&file);
-    enum err rc = import_file(name, path, folder, &o, err);
+    enum err rc = import_file(name, path, folder, o, err);
     unlink(path);
     return rc;
+}
+
+static enum err import_text(char name[64], const char *text, bool licence, struct err_info *err)
+{
+    const struct import_options o = {.accept_license = licence};
+    return import_as(name, "some.onnx", text, &o, err);
 }
 
 #define CHIP "in x N,3,112,112\nout v\nf w 2,3,1,1 = 1 2 3 4 5 6\n"
@@ -423,10 +437,12 @@ static void embedder(void **state)
     static const char PLAIN[] = CHIP "Conv x,w > c\nGlobalAveragePool c > g\nFlatten g > v",
                       INSIDE[] = CHIP "f a - = 127.5\nf b - = 0.0078125\nSub x,a > p\nMul p,b > q\n"
                                       "Conv q,w > c\nGlobalAveragePool c > g\nSqueeze g > v";
+    const struct import_options accepted = {.accept_license = true};
     assert_int_equal(import_text(name, PLAIN, false, &err), ERR_LICENSE);
     assert_non_null(strstr(err.message, "licence is not known"));
     for (int inside = 0; inside < 2; inside++) {
-        if (import_text(name, inside ? INSIDE : PLAIN, true, &err) ||
+        if (import_as(name, inside ? "inside.onnx" : "plain.onnx", inside ? INSIDE : PLAIN,
+                      &accepted, &err) ||
             model_open(&m, folder, name, &err))
             fail_msg("%s", err.message);
         assert_int_equal(m->role, MODEL_EMBEDDER);
@@ -442,6 +458,91 @@ static void embedder(void **state)
     assert_non_null(strstr(err.message, "a network that is not known"));
 }
 
+/* A network that is not known by a name of its own is called as its file is, and takes no other
+ * model's place. */
+static void names_of_files(void **state)
+{
+    (void)state;
+    static const char ONE[] = CHIP "Conv x,w > c\nGlobalAveragePool c > g\nFlatten g > v",
+                      TWO[] = CHIP "Conv x,w > d\nGlobalAveragePool d > g\nFlatten g > v";
+    static const struct {
+        const char *file, *name;
+    } NAMES[] = {{"w600k_r50.onnx", "w600k_r50"},
+                 {"my net (2).v1.onnx", "my-net--2-.v1"},
+                 {".-hidden.onnx", "hidden"},
+                 {"noending", "noending"},
+                 {"...", "model"}};
+    struct import_options o = {.accept_license = true};
+    struct err_info err = ERR_INFO_INIT;
+    char name[64], longest[100];
+    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
+        if (import_as(name, NAMES[i].file, ONE, &o, &err)) fail_msg("%s", err.message);
+        assert_string_equal(name, NAMES[i].name);
+    }
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = 0;
+    if (import_as(name, longest, ONE, &o, &err)) fail_msg("%s", err.message);
+    assert_int_equal(strlen(name), 63);
+
+    assert_int_equal(import_as(name, "w600k_r50.onnx", ONE, &o, &err),
+                     ERR_OK); /* again: the same */
+    assert_int_equal(import_as(name, "w600k_r50.onnx", TWO, &o, &err), ERR_CONFLICT);
+    assert_non_null(strstr(err.message, "w600k_r50 is here already"));
+    assert_non_null(strstr(err.message, "--name"));
+    o.name = "other";
+    assert_int_equal(import_as(name, "w600k_r50.onnx", TWO, &o, &err), ERR_OK);
+    assert_string_equal(name, "other");
+}
+
+#define OWN                                                                                        \
+    "in x N,3,8,8\nout embedding\nf w 2,3,1,1 = 1 2 3 4 5 6\nConv x,w > c\n"                       \
+    "GlobalAveragePool c > g\nFlatten g > embedding\nmeta visavis.license MIT\n"
+#define OWN_INPUT(side, dim)                                                                       \
+    "meta visavis.input {\"width\":" side ",\"height\":" side ",\"channels\":\"bgr\","             \
+    "\"mean\":[1,2,3],\"scale\":[1,1,1],\"crop\":\"letterbox\",\"padding\":0.0,"                   \
+    "\"average\":\"mirror\",\"dim\":" dim "}\n"
+#define OWN_SOURCE "meta visavis.source {\"file\":\"a.pt\",\"sha256\":\"12ab\"}\n"
+
+/* Files that visavis exported: the metadata says what it is, and has to go with the graph. */
+static void exported(void **state)
+{
+    (void)state;
+    struct err_info err = ERR_INFO_INIT;
+    struct model *m = NULL;
+    char name[64];
+    static const struct {
+        const char *text, *says;
+    } REFUSED[] = {
+        {OWN OWN_INPUT("9", "2"), "the graph takes 8x8, visavis.input says 9x9"},
+        {OWN OWN_INPUT("0", "2"), "the graph takes 8x8, visavis.input says 0x0"},
+        {OWN OWN_INPUT("8", "3"), "output embedding is 2x1x1, visavis.input says 3 values"},
+        {OWN OWN_INPUT("8", "2") "meta visavis.role detector\n", "visavis.role is detector"},
+        {OWN OWN_INPUT("8", "2") "meta visavis.source [1]\n", "visavis.source must be"},
+        {OWN OWN_INPUT("8", "2") "meta visavis.classes [1]\n", "visavis.classes: 0 is no string"},
+        {OWN "meta visavis.input {}\n", "visavis.input: width is missing or wrong"},
+        {OWN "meta visavis.input\n", "visavis.input is not a JSON object"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(REFUSED); i++) {
+        const enum err rc = import_text(name, REFUSED[i].text, true, &err);
+        if (rc != ERR_MODEL || !strstr(err.message, REFUSED[i].says))
+            fail_msg("%zu: %s: \"%s\", expected \"%s\"", i, err_name(rc), err.message,
+                     REFUSED[i].says);
+    }
+    assert_int_equal(files_in_folder(), 0);
+    /* what a file does not say is not taken for allowed */
+    assert_int_equal(import_text(name, OWN OWN_INPUT("8", "2"), false, &err), ERR_LICENSE);
+    if (import_text(name, OWN OWN_INPUT("8", "2") OWN_SOURCE "meta visavis.restricted false\n",
+                    false, &err) ||
+        model_open(&m, folder, name, &err))
+        fail_msg("%s", err.message);
+    assert_true(m->role == MODEL_EMBEDDER && !m->restricted && m->input.bgr && m->input.w == 8);
+    assert_int_equal(m->input.crop, CROP_LETTERBOX);
+    assert_string_equal(m->input.average, "mirror");
+    assert_string_equal(m->license, "MIT");
+    assert_non_null(strstr(m->note, "a.pt, 12ab"));
+    model_close(m);
+}
+
 static void yunet(void **state)
 {
     (void)state;
@@ -449,16 +550,36 @@ static void yunet(void **state)
     struct model *m = NULL;
     struct buf text = BUF_INIT(1 << 16);
     char name[64];
-    static const char *const HEADS[] = {"cls", "obj", "bbox", "kps"};
-    assert_int_equal(buf_puts(&text,
-                              "in x 1,3,640,640\ni s 3 = 1 -1 2\nf w 2,3,1,1 = 1 2 3 4 5 6\n"
-                              "Conv x,w > c strides=8,8\nTranspose c > t perm=0,2,3,1\n",
-                              &err),
-                     ERR_OK);
-    for (int i = 0; i < 12; i++)
-        assert_int_equal(buf_printf(&text, &err, "Reshape t,s > %s_%d\nout %s_%d\n", HEADS[i / 3],
-                                    8 << i % 3, HEADS[i / 3], 8 << i % 3),
-                         ERR_OK);
+    /* A face of 32 x 32 pixels with score 0.98 in each cell of stride 32; tests/fuzz/corpus/onnx/
+     * yunet-grid is this file. */
+    static const struct {
+        const char *name;
+        int values;
+        bool sigmoid;
+        const char *bias;
+    } HEADS[] = {{"cls", 1, true, "4"},
+                 {"obj", 1, true, "4"},
+                 {"bbox", 4, false, "0.5 0.5 0 0"},
+                 {"kps", 10, false, "0.3 0.35 0.7 0.35 0.5 0.55 0.35 0.75 0.65 0.75"}};
+    assert_int_equal(buf_puts(&text, "in x 1,3,640,640\n", &err), ERR_OK);
+    for (int i = 0; i < 12; i++) {
+        const int s = 8 << i % 3, v = HEADS[i / 3].values;
+        const bool sigmoid = HEADS[i / 3].sigmoid;
+        char n[16];
+        snprintf(n, sizeof n, "%s_%d", HEADS[i / 3].name, s);
+        enum err rc = buf_printf(&text, &err, "out %s\nf %s.w %d,3,1,1 =", n, n, v);
+        for (int k = 0; !rc && k < 3 * v; k++) rc = buf_puts(&text, " 0", &err);
+        if (!rc)
+            rc = buf_printf(&text, &err, "\nf %s.b %d = %s\ni %s.s 3 = 1 -1 %d\n", n, v,
+                            sigmoid && s < 32 ? "-4" : HEADS[i / 3].bias, n, v);
+        if (!rc)
+            rc = buf_printf(&text, &err,
+                            "Conv x,%s.w,%s.b > %s.c strides=%d,%d\n"
+                            "Transpose %s.c > %s.t perm=0,2,3,1\nReshape %s.t,%s.s > %s%s\n",
+                            n, n, n, s, s, n, n, n, n, n, sigmoid ? ".r" : "");
+        if (!rc && sigmoid) rc = buf_printf(&text, &err, "Sigmoid %s.r > %s\n", n, n);
+        assert_int_equal(rc, ERR_OK);
+    }
     if (import_text(name, (const char *)text.data, true, &err) ||
         model_open(&m, folder, name, &err))
         fail_msg("%s", err.message);
@@ -468,6 +589,12 @@ static void yunet(void **state)
     assert_int_equal(m->graph.in_h, 0);
     assert_int_equal(m->graph.n_outputs, 12);
     assert_string_equal(m->graph.outputs[2].name, "cls_32");
+    struct nn_net *net;
+    struct yunet detector;
+    if (nn_net_new(&net, &m->graph, NN_REF, NN_F32, &err) ||
+        yunet_init(&detector, net, &m->input, &err))
+        fail_msg("%s", err.message);
+    nn_net_free(net);
     model_close(m);
     buf_release(&text);
 }
@@ -575,6 +702,8 @@ int main(void)
         cmocka_unit_test(refusals),
         cmocka_unit_test(names),
         WITH_FOLDER(embedder),
+        WITH_FOLDER(names_of_files),
+        WITH_FOLDER(exported),
         WITH_FOLDER(yunet),
         WITH_FOLDER(vgg),
         cmocka_unit_test(cut_and_flipped),

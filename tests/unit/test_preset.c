@@ -33,6 +33,15 @@ static void words(void **state)
         {"box-margin+fc8", false, false, {1, 2, 3}, 4, CROP_BOX, 0.15f, "fc8"},
         {"aligned+fc7-linear", false, false, {1, 2, 3}, 4, CROP_BOX_ALIGNED, 0, "fc7_linear"},
         {"pool5+fc7", false, false, {1, 2, 3}, 4, CROP_NONE, 0, "embedding"},
+        {"centered+five-points",
+         false,
+         false,
+         {127.5f, 127.5f, 127.5f},
+         1 / 127.5f,
+         CROP_SIMILARITY,
+         0,
+         ""},
+        {"centered-128", true, true, {127.5f, 127.5f, 127.5f}, 1 / 128.0f, CROP_NONE, 0, ""},
         {"", false, false, {1, 2, 3}, 4, CROP_NONE, 0, ""},
     };
     (void)state;
@@ -45,6 +54,20 @@ static void words(void **state)
         for (int c = 0; c < 3; c++)
             same &= in.mean[c] == rows[i].mean[c] && in.scale[c] == rows[i].scale;
         if (!same) fail_msg("'%s' gives another input", rows[i].preset);
+    }
+}
+
+/* ArcFace's points, in a chip of its size and in one twice as large. */
+static void points(void **state)
+{
+    (void)state;
+    for (int twice = 1; twice <= 2; twice++) {
+        struct model_input in = {.w = 112 * twice, .h = 112 * twice, .padding = 0.25f};
+        struct err_info err = ERR_INFO_INIT;
+        assert_int_equal(model_preset(&in, "five-points", &err), ERR_OK);
+        assert_true(in.points[0][0] == 38.2946f * (float)twice);
+        assert_true(in.points[4][1] == 92.2041f * (float)twice);
+        assert_true(in.padding == 0);
     }
 }
 
@@ -64,6 +87,7 @@ static void unknown_words(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(words), cmocka_unit_test(unknown_words)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(words), cmocka_unit_test(points),
+                                       cmocka_unit_test(unknown_words)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

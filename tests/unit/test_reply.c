@@ -80,6 +80,42 @@ static void numbers_survive(void **state)
     reply_release(&rp);
 }
 
+static size_t read_nothing(void *self, char *out, size_t max, bool *end)
+{
+    (void)self, (void)out, (void)max;
+    *end = true;
+    return 0;
+}
+
+static void listen_to_nobody(void *self, void (*wake)(void *arg), void *arg)
+{
+    (void)self, (void)wake, (void)arg;
+}
+
+static void count_close(void *self)
+{
+    ++*(int *)self;
+}
+
+static void a_stream_is_closed_once(void **state)
+{
+    struct reply rp = REPLY_INIT;
+    struct err_info err = {ERR_BUSY, "too many"};
+    int closed[2] = {0, 0};
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        reply_stream(
+            &rp, 200, "text/plain",
+            &(struct reply_stream){&closed[i], listen_to_nobody, read_nothing, count_close, NULL});
+    assert_int_equal(rp.kind, REPLY_STREAM);
+    assert_int_equal(closed[0], 1); /* the second took its place */
+    assert_int_equal(closed[1], 0);
+    reply_error(&rp, &err, "ID");
+    assert_int_equal(rp.kind, REPLY_BYTES);
+    reply_release(&rp);
+    assert_int_equal(closed[0] + closed[1], 2);
+}
+
 static void one_kind_replaces_another(void **state)
 {
     struct reply rp = REPLY_INIT;
@@ -104,13 +140,38 @@ static void one_kind_replaces_another(void **state)
     reply_release(NULL);
 }
 
+static void details_with_structure(void **state)
+{
+    struct reply rp = REPLY_INIT;
+    struct err_info err = {ERR_CONFLICT, "looks like somebody else"};
+    (void)state;
+    reply_detail(&rp, "image", "image1");
+    reply_details(&rp, json_pack("{s:s}", "dropped", "x"));
+    reply_details(&rp, json_pack("{s:[{s:s, s:f}]}", "looks_like", "id", "A", "similarity", 0.5));
+    reply_error(&rp, &err, "ID");
+    json_t *root = body_of(&rp), *details = NULL, *first = NULL;
+    const char *image = "", *id = "";
+    assert_int_equal(json_unpack(root, "{s:{s:o}}", "error", "details", &details), 0);
+    assert_int_equal(json_object_size(details), 2);
+    assert_int_equal(json_unpack(details, "{s:s, s:[o]}", "image", &image, "looks_like", &first),
+                     0);
+    assert_int_equal(json_unpack(first, "{s:s}", "id", &id), 0);
+    assert_string_equal(image, "image1");
+    assert_string_equal(id, "A");
+    json_decref(root);
+    reply_release(&rp);
+    assert_null(rp.details);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code_has_a_status),
         cmocka_unit_test(details_headers_and_foreign_bytes),
+        cmocka_unit_test(details_with_structure),
         cmocka_unit_test(numbers_survive),
         cmocka_unit_test(one_kind_replaces_another),
+        cmocka_unit_test(a_stream_is_closed_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

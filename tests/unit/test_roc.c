@@ -208,7 +208,7 @@ static void test_all_pairs(void **state)
         }
     }
     plain = curve(g, ng, im, ni);
-    assert_int_equal(match_pairs_new(&p, x, N, D, person, group, TAIL, NULL), ERR_OK);
+    assert_int_equal(match_pairs_new(&p, x, N, D, person, group, TAIL, 0, NULL), ERR_OK);
     assert_int_equal(p->n_genuine, ng);
     assert_int_equal(p->n_impostor, ni);
     assert_int_equal(p->n_tail, TAIL);

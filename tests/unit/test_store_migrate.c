@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "engine/base/buf.h"
+#include "server/store/keys.h"
 #include "server/store/migrate.h"
 #include "tests/unit/store_dir.h"
 
@@ -91,17 +92,21 @@ static void old_databases_become_new_ones(void **state)
         assert_int_equal(fclose(f), 0);
         buf_release(&b);
 
-        struct store *s = open_store();
+        store_close(open_store());
+        struct store_tx tx = begin_tx();
         struct store_key *keys = NULL;
         size_t n = 0;
-        must(store_key_list(&keys, &n, s, &err), &err);
+        must(store_key_list(&keys, &n, &tx, &err), &err);
         assert_int_equal(n, 2);
         assert_string_equal(keys[0].name, "door");
         assert_string_equal(keys[1].name, "ünï '\"--");
         assert_int_equal(keys[0].revoked_ms, 0);
         assert_true(keys[1].revoked_ms > keys[1].created_ms);
+        assert_int_equal(keys[0].right, KEY_ADMIN); /* before keys could be limited */
+        assert_string_equal(keys[0].collection, "");
+        assert_true(key_valid(&keys[0], tx.now_ms));
         free(keys);
-        store_close(s);
+        roll_back_tx(&tx);
         char *migrated = schema();
         assert_string_equal(migrated, fresh);
         free(migrated);

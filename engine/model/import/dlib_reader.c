@@ -13,13 +13,12 @@ enum { EXPONENT_MAX = 2000 }; /* far beyond a double's; the special values begin
 
 void dlib_fail(struct dlib_reader *r, const char *fmt, ...)
 {
-    char text[ERR_MESSAGE_BYTES / 2];
     va_list ap;
     if (r->rc) return;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    r->rc = err_vset(r->err, ERR_MODEL, fmt, ap);
     va_end(ap);
-    r->rc = err_set(r->err, ERR_MODEL, "byte %zu: %s", r->at, text);
+    err_prefix(r->err, "byte %zu", r->at);
 }
 
 size_t dlib_left(const struct dlib_reader *r)

@@ -16,10 +16,11 @@
 #include <nettle/sha2.h>
 
 #include "engine/base/buf.h"
+#include "engine/base/hex.h"
 #include "engine/base/mem.h"
 #include "engine/model/import/import_internal.h"
 
-enum { FILE_LEAST_BYTES = 16, NAMES_MAX_BYTES = 8 << 20 };
+enum { FILE_LEAST_BYTES = 16, NAMES_MAX_BYTES = 8 << 20, VARINT_MAX_BYTES = 10 };
 
 /* How the files begin that we read, and those that people are most likely to try. */
 static const struct format {
@@ -44,7 +45,10 @@ static const struct format {
     {"MATLAB 5", 8, import_matconvnet, NULL},
     {"MATLAB 7.3", 10, NULL, "a MATLAB 7.3 file (save it with -v7)"},
     {"name: \"", 7, NULL, "a prototxt, Caffe's text without weights"},
-    {"\x80", 1, NULL, "a Python pickle that torch did not write"},
+    {"\x80\2", 2, NULL, "a Python pickle that torch did not write"}, /* its protocol's number */
+    {"\x80\3", 2, NULL, "a Python pickle that torch did not write"},
+    {"\x80\4", 2, NULL, "a Python pickle that torch did not write"},
+    {"\x80\5", 2, NULL, "a Python pickle that torch did not write"},
 };
 
 static void digest(char hex[65], const uint8_t *data, size_t len)
@@ -54,7 +58,15 @@ static void digest(char hex[65], const uint8_t *data, size_t len)
     sha256_init(&sha);
     sha256_update(&sha, len, data);
     sha256_digest(&sha, sizeof bytes, bytes);
-    for (size_t i = 0; i < sizeof bytes; i++) snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+    hex_text(hex, bytes, sizeof bytes);
+}
+
+/* Protocol buffers have no magic; this one is damaged, where it is one. */
+static bool endless_varint(const struct import_job *job)
+{
+    size_t n = 0;
+    while (n < VARINT_MAX_BYTES && job->data[n] & 0x80) n++;
+    return n == VARINT_MAX_BYTES;
 }
 
 static enum err dispatch(struct import_job *job, struct err_info *err)
@@ -67,6 +79,11 @@ static enum err dispatch(struct import_job *job, struct err_info *err)
     }
     if (onnx_recognise(job->data, job->len)) return import_onnx(job, err);
     if (caffe_recognise(job->data, job->len)) return import_caffe(job, err);
+    if (endless_varint(job))
+        return err_set(err, ERR_MODEL,
+                       "a malformed varint at its beginning, of more than %d bytes: not a protocol "
+                       "buffer (.caffemodel, .onnx), nor another file that is known",
+                       VARINT_MAX_BYTES);
     return err_set(
         err, ERR_MODEL,
         "not a model file that is known: PyTorch's .pt and .pth, Torch7's .t7, Keras's .h5, "
@@ -173,6 +190,49 @@ static enum err apply_preset(struct import_job *job, struct model_draft *draft,
     return ERR_OK;
 }
 
+/* The file's name without its folder and ending, in the letters that a model's name may have. */
+static void name_of_file(char out[64], const char *file)
+{
+    static const char LETTERS[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
+    base += strspn(base, ".-");
+    const char *dot = strrchr(base, '.');
+    size_t n = dot && dot > base ? (size_t)(dot - base) : strlen(base);
+    if (n > 63) n = 63;
+    for (size_t i = 0; i < n; i++) out[i] = strchr(LETTERS, base[i]) ? base[i] : '-';
+    out[n] = 0;
+    if (!n) strcpy(out, "model");
+}
+
+/* A model that nobody gave a name does not take the place of another one. */
+static enum err check_free(const struct import_job *job, struct err_info *err)
+{
+    struct model *there = NULL;
+    if (!job->models_dir || model_open(&there, job->models_dir, job->name, NULL)) return ERR_OK;
+    const bool same = strcmp(there->source_sha256, job->sha256) == 0;
+    model_close(there);
+    return same ? ERR_OK
+                : err_set(err, ERR_CONFLICT,
+                          "a model %.64s is here already, made from another file: give this one a "
+                          "name with --name",
+                          job->name);
+}
+
+static enum err settle_name(struct import_job *job, const char *known_as, struct err_info *err)
+{
+    const char *name = job->options.name;
+    if (name && strlen(name) >= sizeof job->name)
+        return err_set(err, ERR_INVALID, "a name of %zu bytes, the limit is %zu", strlen(name),
+                       sizeof job->name - 1);
+    if (name || known_as) {
+        snprintf(job->name, sizeof job->name, "%s", name ? name : known_as);
+        return ERR_OK;
+    }
+    name_of_file(job->name, job->file);
+    return check_free(job, err);
+}
+
 /* Name, licence and provenance of what is about to be written. */
 static enum err settle(struct import_job *job, struct model_draft *draft, const char *known_as,
                        struct err_info *err)
@@ -180,10 +240,7 @@ static enum err settle(struct import_job *job, struct model_draft *draft, const 
     char file[PATH_MAX];
     enum err rc;
 
-    if (job->options.name && strlen(job->options.name) >= sizeof job->name)
-        return err_set(err, ERR_INVALID, "a name of %zu bytes, the limit is %zu",
-                       strlen(job->options.name), sizeof job->name - 1);
-    snprintf(job->name, sizeof job->name, "%s", job->options.name ? job->options.name : known_as);
+    if ((rc = settle_name(job, known_as, err))) return rc;
     draft->name = job->name;
     if (draft->restricted && !job->options.accept_license && !strcmp(draft->license, "unknown"))
         return err_set(

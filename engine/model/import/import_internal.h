@@ -5,7 +5,8 @@
 #include "engine/model/import/import.h"
 #include "engine/model/model.h"
 
-/* Ends an import: settles the name (the job's, or what the file is known as), the licence and the
+/* Ends an import: settles the name (the job's, or what the file is
+ * known as, or where known_as is NULL its own), the licence and the
  * provenance, checks the draft and writes it (unless the job has no folder). draft: role, input,
  * graph, tensors, license, restricted are the importer's; the rest is filled here. */
 NODISCARD enum err import__finish(struct import_job *job, struct model_draft *draft,

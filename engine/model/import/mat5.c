@@ -51,13 +51,11 @@ static uint32_t le(const uint8_t *p, int n)
 
 void mat5_fail(struct mat5_reader *r, const char *fmt, ...)
 {
-    char text[ERR_MESSAGE_BYTES / 2];
     va_list ap;
     if (r->rc) return;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    r->rc = err_vset(r->err, ERR_MODEL, fmt, ap);
     va_end(ap);
-    r->rc = err_set(r->err, ERR_MODEL, "%s", text);
 }
 
 /* --- bytes of the variable that is being read --- */

@@ -8,6 +8,7 @@
 #include "engine/base/mem.h"
 #include "engine/model/import/import_internal.h"
 #include "engine/model/import/onnx_graph.h"
+#include "engine/model/import/onnx_own.h"
 #include "engine/model/import/onnx_vgg.h"
 
 enum { ARENA_BYTES = 16 << 20, CHIP_SIDE = 112 };
@@ -23,14 +24,6 @@ static const struct known {
 /* YuNet's outputs, for strides of 8, 16 and 32. */
 static const char *const YUNET[] = {"cls_8",  "cls_16",  "cls_32",  "obj_8", "obj_16", "obj_32",
                                     "bbox_8", "bbox_16", "bbox_32", "kps_8", "kps_16", "kps_32"};
-
-/* Where ArcFace's and SFace's 112 x 112 chips have the five points: the eye on the viewer's left,
- * the other, nose, mouth left, mouth right. */
-static const float POINTS[5][2] = {{38.2946f, 51.6963f},
-                                   {73.5318f, 51.5014f},
-                                   {56.0252f, 71.7366f},
-                                   {41.5493f, 92.3655f},
-                                   {70.7299f, 92.2041f}};
 
 static const struct known *known_file(const struct import_job *job)
 {
@@ -88,12 +81,12 @@ static enum err describe_embedder(struct onnx_builder *b, struct model_draft *d)
     o->op = vector.op;
     snprintf(o->name, sizeof o->name, "embedding");
     d->role = MODEL_EMBEDDER;
-    d->input = (struct model_input){.w = CHIP_SIDE, .h = CHIP_SIDE, .crop = CROP_SIMILARITY};
+    d->input = (struct model_input){.w = CHIP_SIDE, .h = CHIP_SIDE};
+    model_five_points(&d->input);
     for (int i = 0; i < 3; i++) {
         d->input.mean[i] = inside ? 0 : 127.5f;
         d->input.scale[i] = inside ? 1 : 1 / 127.5f;
     }
-    memcpy(d->input.points, POINTS, sizeof POINTS);
     snprintf(d->input.average, sizeof d->input.average, "none");
     d->input.dim = (int)dim;
     return ERR_OK;
@@ -117,16 +110,23 @@ static void fill(struct import_job *job, const struct onnx_builder *b, struct mo
 static enum err write_graph(struct import_job *job, struct onnx_builder *b,
                             struct model_draft *draft, const char *known_as)
 {
-    const struct known *k = known_file(job);
     struct model_writer *w;
 
-    draft->license = k ? k->license : "unknown";
-    draft->restricted = !k;
     draft->graph = b->g;
-    enum err rc = import__begin(&w, job, draft, b->g, k ? k->name : known_as, b->err);
+    enum err rc = import__begin(&w, job, draft, b->g, known_as, b->err);
     if (rc) return rc;
     fill(job, b, w);
     return import__end(w, job, b->err);
+}
+
+/* A file whose digest is known has a name and a licence. */
+static enum err write_foreign(struct import_job *job, struct onnx_builder *b,
+                              struct model_draft *draft, const char *known_as)
+{
+    const struct known *k = known_file(job);
+    draft->license = k ? k->license : "unknown";
+    draft->restricted = !k;
+    return write_graph(job, b, draft, k ? k->name : known_as);
 }
 
 /* --- which model --- */
@@ -146,14 +146,18 @@ static enum err import_graph(struct import_job *job, struct onnx_builder *b)
     struct vgg_net net;
     enum err rc;
 
+    if (onnx_is_own(b)) {
+        rc = onnx_own(&draft, b);
+        return rc ? rc : write_graph(job, b, &draft, NULL);
+    }
     if (onnx_vgg(&net, b)) return vggface_import(job, &net, b->err);
     if (is_yunet(b)) {
         describe_yunet(b, &draft);
-        return write_graph(job, b, &draft, "yunet");
+        return write_foreign(job, b, &draft, "yunet");
     }
     if (!is_embedder(b)) return unknown(b);
     if ((rc = describe_embedder(b, &draft))) return rc;
-    return write_graph(job, b, &draft, "face-embedder");
+    return write_foreign(job, b, &draft, NULL);
 }
 
 enum err import_onnx(struct import_job *job, struct err_info *err)

@@ -90,17 +90,21 @@ static enum err with_constant(struct onnx_builder *b, enum arith what)
 
 /* --- norms --- */
 
-/* The axis is all there is in a row. */
-static enum err check_row(struct onnx_builder *b, const struct onnx_value *x, int64_t axis)
+/* The axes are all there is in a row. */
+static enum err check_row(struct onnx_builder *b, const struct onnx_value *x, const int64_t *axes,
+                          size_t n)
 {
-    size_t count = 1;
-    int at;
-    enum err rc = onnx_axis(b, axis, x->ndim, &at);
-    if (rc) return rc;
-    for (int i = 0; i < x->ndim; i++) count *= x->dims[i];
-    return x->dims[at] == count
-               ? ERR_OK
-               : onnx_fail(b, "a norm of anything but the whole row is not known here");
+    bool normed[VIEW_DIMS_MAX] = {false};
+    for (size_t i = 0; i < n; i++) {
+        int at;
+        enum err rc = onnx_axis(b, axes[i], x->ndim, &at);
+        if (rc) return rc;
+        normed[at] = true;
+    }
+    for (int i = 0; i < x->ndim; i++)
+        if (!normed[i] && x->dims[i] != 1)
+            return onnx_fail(b, "a norm of anything but the whole row is not known here");
+    return ERR_OK;
 }
 
 static enum err l2_normalize(struct onnx_builder *b, struct onnx_value *x)
@@ -120,7 +124,7 @@ static enum err lp_normalization(struct onnx_builder *b)
     if (!rc) rc = onnx_int(b, "p", 2, &p);
     if (rc) return rc;
     if (p != 2) return onnx_fail(b, "p is %lld, only 2 is known", (long long)p);
-    rc = check_row(b, x, axis);
+    rc = check_row(b, x, &axis, 1);
     return rc ? rc : l2_normalize(b, x);
 }
 
@@ -133,8 +137,7 @@ static enum err reduce_l2(struct onnx_builder *b)
     enum err rc = onnx_tensor_in(b, 0, &x);
     if (!rc) rc = onnx_ints_or_input(b, "axes", 1, &axes, &n);
     if (rc) return rc;
-    if (n != 1) return onnx_fail(b, "over %zu axes, one is expected", n);
-    if ((rc = check_row(b, x, axes[0]))) return rc;
+    if ((rc = check_row(b, x, axes, n))) return rc;
     const struct onnx_value norm = {.kind = ONNX_NORM, .of = x->id, .ndim = 1, .dims = {1}};
     return onnx_put(b, &norm);
 }

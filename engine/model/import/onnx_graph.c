@@ -32,12 +32,11 @@ static enum err at_node(struct onnx_builder *b)
 
 enum err onnx_fail(struct onnx_builder *b, const char *fmt, ...)
 {
-    char text[ERR_MESSAGE_BYTES];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    const enum err rc = err_vset(b->err, ERR_MODEL, fmt, ap);
     va_end(ap);
-    return err_set(b->err, ERR_MODEL, "%s", text);
+    return rc;
 }
 
 /* --- inputs --- */
@@ -314,6 +313,16 @@ static enum err take_nodes(struct onnx_builder *b)
     return ERR_OK;
 }
 
+/* Nodes that leave the graph's input as it is make no op; an output has to have one. */
+static enum err keep_input(struct onnx_builder *b, struct onnx_value *v)
+{
+    enum err rc = onnx_planes(b, v);
+    if (rc || v->op >= 0) return rc;
+    struct nn_op op = onnx_op(b, NN_TRANSPOSE, v->op);
+    for (int i = 0; i < 3; i++) op.perm[i] = i;
+    return onnx_add(b, &op, NULL, &v->op);
+}
+
 static enum err take_outputs(struct onnx_builder *b)
 {
     if (!b->m->n_outputs || b->m->n_outputs > NN_MAX_OUTPUTS)
@@ -323,9 +332,9 @@ static enum err take_outputs(struct onnx_builder *b)
         struct onnx_value *v = b->values[id];
         struct nn_output *o = &b->g->outputs[i];
         if (!v) return onnx_fail(b, "undefined tensor %s: an output", name_of(b, id));
-        if (v->kind != ONNX_TENSOR || v->op < 0)
+        if (v->kind != ONNX_TENSOR || b->maker[id] < 0)
             return onnx_fail(b, "output %s is not computed", name_of(b, id));
-        enum err rc = onnx_in_order(b, v);
+        enum err rc = v->op < 0 ? keep_input(b, v) : onnx_in_order(b, v);
         if (rc) return rc;
         snprintf(o->name, sizeof o->name, "%.*s", NN_NAME_BYTES - 1, name_of(b, id));
         o->op = v->op;

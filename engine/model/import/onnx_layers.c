@@ -354,6 +354,7 @@ static enum err softmax(struct onnx_builder *b)
 
     if (!rc) rc = onnx_int(b, "axis", b->m->opset < 13 ? 1 : -1, &axis);
     if (!rc) rc = onnx_axis(b, axis, x->ndim, &at);
+    if (!rc && at != x->ndim - 1) rc = onnx_in_order(b, x);
     if (rc || (rc = onnx_channels(b, x))) return rc;
     for (int i = at + 1; i < x->ndim; i++) behind *= x->dims[i];
     const int channels = x->channels_last ? x->ndim - 1 : x->batch;

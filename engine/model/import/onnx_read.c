@@ -8,6 +8,7 @@
 #include "engine/model/import/onnx_read_internal.h"
 
 enum { MODEL_GRAPH = 7, MODEL_OPSET = 8, OPSET_DOMAIN = 1, OPSET_VERSION = 2 };
+enum { MODEL_METADATA = 14, PAIR_KEY = 1, PAIR_VALUE = 2 };
 enum {
     GRAPH_NODE = 1,
     GRAPH_INITIALIZER = 5,
@@ -358,6 +359,48 @@ static enum err read_opset(struct reader *r, const struct wire_field *f)
     return w.rc;
 }
 
+static enum err read_pair(struct reader *r, const struct wire_field *f)
+{
+    struct onnx_pair *p = &r->m->meta[r->m->n_meta++];
+    struct wire w = wire_message(f, r->err);
+    struct wire_field in;
+    while (wire_next(&w, &in)) {
+        if (wire_is(&w, &in, PAIR_KEY, WIRE_BYTES)) {
+            p->key = in.data;
+            p->key_len = in.len;
+        } else if (wire_is(&w, &in, PAIR_VALUE, WIRE_BYTES)) {
+            p->value = in.data;
+            p->value_len = in.len;
+        }
+    }
+    return w.rc;
+}
+
+static enum err read_metadata(struct reader *r, const uint8_t *data, size_t len)
+{
+    const struct wire_field all = {.type = WIRE_BYTES, .data = data, .len = len};
+    struct wire w = wire_of(data, len, r->err);
+    struct wire_field f;
+    enum err rc = make_list(r, &r->m->meta, &all, MODEL_METADATA, sizeof *r->m->meta, ONNX_META_MAX,
+                            "pairs of metadata");
+    while (!rc && wire_next(&w, &f))
+        if (wire_is(&w, &f, MODEL_METADATA, WIRE_BYTES)) rc = read_pair(r, &f);
+    return rc ? rc : w.rc;
+}
+
+const char *onnx_meta(const struct onnx_model *m, const char *key, struct arena *a)
+{
+    for (int i = 0; i < m->n_meta; i++) {
+        const struct onnx_pair *p = &m->meta[i];
+        if (p->key_len != strlen(key) || memcmp(p->key, key, p->key_len) != 0) continue;
+        if (!p->value_len) return "";
+        return memchr(p->value, 0, p->value_len)
+                   ? NULL
+                   : arena_copy(a, (const char *)p->value, p->value_len);
+    }
+    return NULL;
+}
+
 enum err onnx_read(struct onnx_model *out, const uint8_t *data, size_t len, struct arena *a,
                    struct err_info *err)
 {
@@ -378,6 +421,7 @@ enum err onnx_read(struct onnx_model *out, const uint8_t *data, size_t len, stru
     if (rc || (rc = w.rc)) return rc;
     if (!graph.number) return err_set(err, ERR_MODEL, "there is no graph in it");
     if ((rc = make_names(&r, graph.len))) return rc;
+    if ((rc = read_metadata(&r, data, len))) return rc;
     return read_graph(&r, &graph);
 }
 

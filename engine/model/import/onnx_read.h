@@ -21,7 +21,8 @@ enum {
     ONNX_SMALL = 4096,         /* integers in a list: shapes, axes and the like */
     ONNX_VALUES_MAX = 1 << 20, /* numbers to compute with: one a channel */
     ONNX_TEXT_BYTES = 96,
-    ONNX_NO_NAME = -1, /* an input or output that is left out */
+    ONNX_META_MAX = 256, /* pairs of metadata */
+    ONNX_NO_NAME = -1,   /* an input or output that is left out */
 };
 
 /* A constant. Integers (int32, int64, bool) are held as doubles: they are shapes, axes and the
@@ -77,6 +78,12 @@ struct onnx_name {
     const char *text; /* fit for messages, perhaps cut */
 };
 
+/* A pair of the file's metadata, borrowed. */
+struct onnx_pair {
+    const uint8_t *key, *value;
+    size_t key_len, value_len;
+};
+
 struct onnx_model {
     int64_t opset; /* of the standard operators */
     struct onnx_node *nodes;
@@ -87,12 +94,18 @@ struct onnx_model {
     int n_inputs, n_outputs;
     struct onnx_name *names;
     int n_names;
+    struct onnx_pair *meta;
+    int n_meta;
 };
 
 /* Everything is in the arena; data is borrowed. ERR_MODEL: where and what; also external data,
  * sparse tensors, two initializers of one name. */
 NODISCARD enum err onnx_read(struct onnx_model *out, const uint8_t *data, size_t len,
                              struct arena *a, struct err_info *err);
+
+/* The text of a key of the metadata, in the arena; NULL: there is none (or no memory, or a zero
+ * byte in it). */
+const char *onnx_meta(const struct onnx_model *m, const char *key, struct arena *a);
 
 /* NULL: the node has none of that name. */
 const struct onnx_attr *onnx_attr(const struct onnx_node *n, const char *name);

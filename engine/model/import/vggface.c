@@ -199,8 +199,8 @@ static void describe_source(char *note, size_t size, const struct import_job *jo
     size_t n = (size_t)snprintf(note, size, "from %s", what);
     if (net->order_assumed && n < size)
         snprintf(note + n, size - n,
-                 "; it does not say the order of its colour planes, %s is assumed (import it with "
-                 "--preset %s where the other is right)",
+                 MODEL_PLANES_ASSUMED ", %s is assumed (import it with "
+                                      "--preset %s where the other is right)",
                  net->bgr ? "bgr" : "rgb", net->bgr ? "rgb" : "bgr");
 }
 

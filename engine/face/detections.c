@@ -1,5 +1,5 @@
-/* Turning coordinates with a picture: the pixel (x, y) of a w x h picture is (h - 1 - y, x) after a
- * quarter turn clockwise. */
+/* Detections in order of size, and turned with a picture: the pixel (x, y) of a w x h picture is (h
+ * - 1 - y, x) after a quarter turn clockwise. */
 #include <string.h>
 
 #include "engine/face/face.h"
@@ -32,6 +32,22 @@ void point_turn_back(float out[2], const float in[2], int w, int h, int quarter)
     point_turn(p, sideways ? h : w, sideways ? w : h, 4 - (quarter & 3));
     out[0] = p[0];
     out[1] = p[1];
+}
+
+static float area(const struct detection *d)
+{
+    return (d->box[2] - d->box[0]) * (d->box[3] - d->box[1]);
+}
+
+/* n is small. */
+void detections_sort(struct detection *d, int n)
+{
+    for (int i = 1; i < n; i++) {
+        struct detection v = d[i];
+        int k = i;
+        for (; k > 0 && area(&d[k - 1]) <= area(&v); k--) d[k] = d[k - 1];
+        d[k] = v;
+    }
 }
 
 void detection_turn(struct detection *out, const struct detection *in, int w, int h, int quarter)

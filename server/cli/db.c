@@ -1,0 +1,163 @@
+/* visavis db backup|restore|check|export|import: the database as a whole, and collections as files.
+ * All but restore work beside a running server. */
+#include "server/cli/db.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "engine/base/mem.h"
+#include "server/cli/cli.h"
+#include "server/cli/data_dir.h"
+#include "server/store/backup.h"
+#include "server/store/check.h"
+
+static const char usage[] =
+    "usage: visavis db backup FILE              a copy of everything, into a new file\n"
+    "       visavis db restore FILE             from one, into an empty data folder\n"
+    "       visavis db check                    exit 0 clean, 1 findings (one JSON line each)\n"
+    "       visavis db export COLLECTION DIR    into a new folder: JSON lines and a .npy file\n"
+    "       visavis db import DIR               all of it or nothing\n\n"
+    "  --pictures         export: thumbnails and photographs too, where they are kept\n"
+    "  --name NAME        import: the collection's name, instead of the one that it had\n"
+    "  --data DIR         the server's folder (default $VISAVIS_DATA or the user's data folder)\n";
+
+enum { OPT_PICTURES = 1, OPT_NAME, OPT_DATA, OPT_HELP };
+
+static const struct option options[] = {
+    {"pictures", no_argument, NULL, OPT_PICTURES},
+    {"name", required_argument, NULL, OPT_NAME},
+    {"data", required_argument, NULL, OPT_DATA},
+    {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+struct db {
+    const char *data_dir, *name;
+    bool pictures;
+    char **arg; /* of the action */
+};
+
+/* Each of these leaves its answer in *answer, opens what it needs, and gives the exit code; on an
+ * error CLI_ERROR, and err says which. */
+typedef int action(struct db *d, struct store *s, json_t **answer, struct err_info *err);
+
+static int backup(struct db *d, struct store *s, json_t **answer, struct err_info *err)
+{
+    struct stat st;
+
+    if (store_backup(s, d->arg[0], err)) return CLI_ERROR;
+    if (stat(d->arg[0], &st)) st.st_size = 0;
+    *answer = json_pack("{s:s, s:I}", "file", d->arg[0], "bytes", (json_int_t)st.st_size);
+    return CLI_OK;
+}
+
+static int export(struct db *d, struct store *s, json_t **answer, struct err_info *err)
+{
+    return db_export(answer, s, d->arg[0], d->arg[1], d->pictures, err) ? CLI_ERROR : CLI_OK;
+}
+
+static int import(struct db *d, struct store *s, json_t **answer, struct err_info *err)
+{
+    return db_import(answer, s, d->arg[0], d->name, err) ? CLI_ERROR : CLI_OK;
+}
+
+static enum err print_finding(void *self, const char *what, const char *id, const char *says,
+                              struct err_info *err)
+{
+    (void)self, (void)err;
+    cli_print(json_pack("{s:s, s:s, s:s}", "finding", what, "id", id, "message", says));
+    return ERR_OK;
+}
+
+static enum err check_job(struct store_tx *tx, void *self, struct err_info *err)
+{
+    return store_check(self, tx, print_finding, NULL, err);
+}
+
+static int check(struct db *d, struct store *s, json_t **answer, struct err_info *err)
+{
+    struct store_checked c;
+    (void)d;
+
+    if (store_read(s, check_job, &c, err)) return CLI_ERROR;
+    *answer = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "ok", c.findings == 0, "findings",
+                        (json_int_t)c.findings, "collections", (json_int_t)c.collections,
+                        "identities", (json_int_t)c.identities, "examples", (json_int_t)c.examples,
+                        "audit", (json_int_t)c.audit);
+    return c.findings ? CLI_NO_MATCH : CLI_OK;
+}
+
+static const struct {
+    const char *name;
+    int n_args;
+    action *run; /* NULL: restore, which opens no store */
+} actions[] = {
+    {"backup", 1, backup}, {"restore", 1, NULL},  {"check", 0, check},
+    {"export", 2, export}, {"import", 1, import},
+};
+
+static int restore(const struct db *d)
+{
+    struct store *s = NULL;
+    struct err_info err = ERR_INFO_INIT;
+    /* opened once: an older schema is brought to this binary's */
+    if (store_restore(d->data_dir, d->arg[0], &err) || store_open(&s, d->data_dir, &err))
+        return cli_fail_err(&err);
+    store_close(s);
+    cli_print(json_pack("{s:s}", "data", d->data_dir));
+    return CLI_OK;
+}
+
+static int run(struct db *d, action *what)
+{
+    struct store *s = NULL;
+    struct err_info err = ERR_INFO_INIT;
+    json_t *answer = NULL;
+    enum err rc = store_open(&s, d->data_dir, &err);
+
+    if (rc == ERR_IO && what == check) { /* so damaged that it does not open: that is a finding */
+        (void)!print_finding(NULL, "database", "", err.message, NULL);
+        return CLI_NO_MATCH;
+    }
+    if (rc) return cli_fail_err(&err);
+    const int status = what(d, s, &answer, &err);
+    store_close(s);
+    if (status == CLI_ERROR) return cli_fail_err(&err);
+    cli_print(answer);
+    return status;
+}
+
+int cli_db(int argc, char **argv)
+{
+    char data_dir[DATA_DIR_BYTES];
+    const char *data = NULL;
+    struct db d = {0};
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (opt == OPT_PICTURES)
+            d.pictures = true;
+        else if (opt == OPT_NAME)
+            d.name = optarg;
+        else if (opt == OPT_DATA)
+            data = optarg;
+        else if (opt == OPT_HELP) {
+            fputs(usage, stdout);
+            return CLI_OK;
+        } else
+            return CLI_ERROR;
+    }
+    const char *name = optind < argc ? argv[optind] : "";
+    size_t i = 0;
+    while (i < ARRAY_LEN(actions) && strcmp(actions[i].name, name) != 0) i++;
+    if (i == ARRAY_LEN(actions) || argc - optind - 1 != actions[i].n_args ||
+        (d.pictures && actions[i].run != export) || (d.name && actions[i].run != import)) {
+        fputs(usage, stderr);
+        return CLI_ERROR;
+    }
+    d.data_dir = cli_data_dir(data_dir, data);
+    d.arg = argv + optind + 1;
+    return actions[i].run ? run(&d, actions[i].run) : restore(&d);
+}

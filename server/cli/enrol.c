@@ -1,0 +1,178 @@
+/* visavis enrol COLLECTION WHO IMAGE...: photographs of one person; and visavis identify COLLECTION
+ * IMAGE...: who is on them? Both take the collection's model. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/api/api.h"
+#include "server/cli/call.h"
+
+static const char enrol_usage[] =
+    "usage: visavis enrol COLLECTION WHO IMAGE... [--force] [--dry-run] [--face "
+    "main|largest|single]\n"
+    "WHO is a name (made where nobody has it) or the id of an identity.\n\n"
+    "  --force            also what is poor, there already, or looks like somebody else\n"
+    "  --dry-run          only says what would be\n"
+    "  --precropped       each picture is an aligned face already\n" CLI_ENGINE_HELP
+    "  --data DIR         the server's folder (default $VISAVIS_DATA or the user's data folder)\n";
+static const char identify_usage[] =
+    "usage: visavis identify COLLECTION IMAGE... [--top N] [--fpir RATE] [--tag TAG] "
+    "[--explain]\n\n"
+    "  --top N            candidates of each face (default 5)\n"
+    "  --fpir RATE        how often a stranger may be taken for somebody (default 0.01)\n"
+    "  --tag TAG          only among identities with this tag\n"
+    "  --explain          the similarity of every example\n"
+    "  --face F           all, main, largest or single (default all)\n"
+    "  --precropped       each picture is an aligned face already\n" CLI_ENGINE_HELP
+    "  --data DIR         the server's folder (default $VISAVIS_DATA or the user's data folder)\n";
+
+enum { OPT_DATA = 1, OPT_HELP, OPT_FIRST };
+/* Options that become query parameters of their name, '-' as '_'. */
+static const struct option enrol_options[] = {
+    {"force", no_argument, NULL, OPT_FIRST},
+    {"dry-run", no_argument, NULL, OPT_FIRST},
+    {"face", required_argument, NULL, OPT_FIRST},
+    {"precropped", no_argument, NULL, OPT_FIRST},
+    {"data", required_argument, NULL, OPT_DATA},
+    {"help", no_argument, NULL, OPT_HELP},
+    CLI_ENGINE_OPTIONS,
+    {NULL, 0, NULL, 0},
+};
+static const struct option identify_options[] = {
+    {"top", required_argument, NULL, OPT_FIRST},
+    {"fpir", required_argument, NULL, OPT_FIRST},
+    {"tag", required_argument, NULL, OPT_FIRST},
+    {"explain", no_argument, NULL, OPT_FIRST},
+    {"face", required_argument, NULL, OPT_FIRST},
+    {"precropped", no_argument, NULL, OPT_FIRST},
+    {"data", required_argument, NULL, OPT_DATA},
+    {"help", no_argument, NULL, OPT_HELP},
+    CLI_ENGINE_OPTIONS,
+    {NULL, 0, NULL, 0},
+};
+
+enum { QUERY_NAME_BYTES = 16 };
+struct arguments {
+    const char *data;
+    struct cli_engine engine;
+    struct {
+        char name[QUERY_NAME_BYTES];
+        const char *value;
+    } query[8];
+    int n;
+    bool help;
+};
+
+static bool parse(struct arguments *a, int argc, char **argv, const struct option *table)
+{
+    int opt, at = 0;
+
+    while ((opt = getopt_long(argc, argv, "", table, &at)) != -1) {
+        if (opt == OPT_DATA) {
+            a->data = optarg;
+        } else if (opt == OPT_HELP) {
+            a->help = true;
+        } else if (opt == OPT_FIRST && a->n < 8) {
+            snprintf(a->query[a->n].name, QUERY_NAME_BYTES, "%s", table[at].name);
+            for (char *p = a->query[a->n].name; *p; p++)
+                if (*p == '-') *p = '_';
+            a->query[a->n++].value = optarg ? optarg : "true";
+        } else if (cli_engine_option(&a->engine, opt, optarg) != 1) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum err ask(struct cli_call *c, const struct arguments *a, const char *collection,
+                    char *const *images, int n, struct err_info *err)
+{
+    cli_call_begin(c, "POST");
+    cli_call_param(c, "c", collection);
+    for (int i = 0; i < a->n; i++) cli_call_query(c, a->query[i].name, a->query[i].value);
+    return cli_call_images(c, images, n, err);
+}
+
+int cli_identify(int argc, char **argv)
+{
+    struct arguments a = {0};
+    struct err_info err = ERR_INFO_INIT;
+    struct cli_call c;
+
+    if (!parse(&a, argc, argv, identify_options)) return CLI_ERROR;
+    if (a.help || argc - optind < 2) {
+        fputs(identify_usage, a.help ? stdout : stderr);
+        return a.help ? CLI_OK : CLI_ERROR;
+    }
+    if (cli_call_open(&c, a.data, &a.engine, &err)) return cli_fail_err(&err);
+    int rc = ask(&c, &a, argv[optind], argv + optind + 1, argc - optind - 1, &err)
+                 ? cli_fail_err(&err)
+                 : cli_call_print(&c, api_identify);
+    cli_call_close(&c);
+    return rc;
+}
+
+/* The id of the one identity of this very name; none: it is made. */
+static enum err find_or_make(char id[ULID_CHARS + 1], struct cli_call *c, const char *collection,
+                             const char *who, struct err_info *err)
+{
+    json_auto_t *list = NULL, *made = NULL;
+    const json_t *one;
+    size_t i;
+    int found = 0;
+    enum err rc;
+
+    if (ulid_valid(who)) {
+        strcpy(id, who);
+        return ERR_OK;
+    }
+    cli_call_begin(c, "GET");
+    cli_call_param(c, "c", collection);
+    cli_call_query(c, "name", who);
+    cli_call_query(c, "limit", "1000");
+    if ((rc = cli_call_run(&list, c, api_identities_list, err))) return rc;
+    json_array_foreach(json_object_get(list, "items"), i, one)
+    {
+        const char *name = json_string_value(json_object_get(one, "name"));
+        if (!name || strcmp(name, who) != 0) continue;
+        found++;
+        snprintf(id, ULID_CHARS + 1, "%s", json_string_value(json_object_get(one, "id")));
+    }
+    if (found == 1) return ERR_OK;
+    if (found > 1)
+        return err_set(err, ERR_CONFLICT, "%d identities are called %.200s: give the id of one",
+                       found, who);
+    json_auto_t *body = json_pack("{s:s}", "name", who);
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    if (!text) return err_set(err, ERR_INVALID, "the name is not UTF-8");
+    cli_call_begin(c, "POST");
+    cli_call_param(c, "c", collection);
+    cli_call_json(c, text);
+    rc = cli_call_run(&made, c, api_identities_create, err);
+    if (!rc) snprintf(id, ULID_CHARS + 1, "%s", json_string_value(json_object_get(made, "id")));
+    free(text);
+    return rc;
+}
+
+int cli_enrol(int argc, char **argv)
+{
+    struct arguments a = {0};
+    struct err_info err = ERR_INFO_INIT;
+    char id[ULID_CHARS + 1] = "";
+    struct cli_call c;
+
+    if (!parse(&a, argc, argv, enrol_options)) return CLI_ERROR;
+    if (a.help || argc - optind < 3) {
+        fputs(enrol_usage, a.help ? stdout : stderr);
+        return a.help ? CLI_OK : CLI_ERROR;
+    }
+    const char *collection = argv[optind];
+    if (cli_call_open(&c, a.data, &a.engine, &err)) return cli_fail_err(&err);
+    enum err failed = find_or_make(id, &c, collection, argv[optind + 1], &err);
+    if (!failed) failed = ask(&c, &a, collection, argv + optind + 2, argc - optind - 2, &err);
+    if (!failed) cli_call_param(&c, "i", id);
+    int rc = failed ? cli_fail_err(&err) : cli_call_print(&c, api_enrol);
+    cli_call_close(&c);
+    return rc;
+}
