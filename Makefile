@@ -2,7 +2,7 @@
 # make test       all tests; T=warp: some  make check       + style, layers, debug, asan and tsan builds
 # make bench      micro-benchmarks         make bench-peers speed beside the Python programs (venv under build/)
 # make fuzz T=png SECS=60                  make test-fresh  make run and make test in a clean Debian chroot
-# make test-peers exported networks in ONNX Runtime (venv under build/)
+# make test-peers exported networks in ONNX Runtime, clusters beside scikit-learn (venvs under build/)
 # make install PREFIX= DESTDIR=            make deps, fmt, tidy, layers, headers, cov, clean
 # V=1 shows whole commands. Pick a variant with BUILD=release|debug|asan|tsan|cov; each has its own build/$(BUILD).
 SHELL   := /bin/bash
@@ -125,9 +125,9 @@ install: all
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/visavis.service
 bench: $(BENCH:%.c=$(O)/%) all
 	@set -e; for t in $(BENCH:%.c=$(O)/%); do $$t; done
-bench-peers: all $(O)/tests/bench/bench_face
+bench-peers: all $(O)/tests/bench/bench_face $(DRIVER:%.c=$(O)/%)
 	@tests/peers/run.sh $(O)
-test-peers: all
+test-peers: all $(DRIVER:%.c=$(O)/%)
 	@tests/peers/test.sh $(O)
 test-fresh:
 	@tests/fresh.sh

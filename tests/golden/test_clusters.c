@@ -1,6 +1,6 @@
-/* Real faces with auto and no hint: the cast (40 photographs of 8 people), the cast with all faces of
- * its five group pictures, and the people of View 1 with five photographs or more. The rates come
- * from the model's own calibration. */
+/* Real faces with auto and no hint: the cast (40 photographs of 8 people), the cast with all faces
+ * of its five group pictures, and the people of View 1 with five photographs or more. The rates
+ * come from the model's own calibration. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

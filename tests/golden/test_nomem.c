@@ -214,8 +214,7 @@ static void clustering(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(opening), cmocka_unit_test(analysing),
-        cmocka_unit_test(clustering),
+        cmocka_unit_test(opening), cmocka_unit_test(analysing), cmocka_unit_test(clustering),
         cmocka_unit_test_setup_teardown(exporting, folder_new, folder_delete)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
