@@ -3,7 +3,7 @@
 # make bench      micro-benchmarks         make bench-peers speed beside the Python programs (venv under build/)
 # make torture ROUNDS=300 the store, killed and on failing disks
 # make fuzz T=png SECS=60                  make test-fresh  make run and make test in a clean Debian chroot
-# make test-peers exported and imported networks beside ONNX Runtime (venv under build/)
+# make test-peers networks beside ONNX Runtime, clusters beside scikit-learn (venvs under build/)
 # make install PREFIX= DESTDIR=            make deps, fmt, tidy, layers, headers, cov, clean
 # V=1 shows whole commands. Pick a variant with BUILD=release|debug|asan|tsan|cov; each has its own build/$(BUILD).
 SHELL   := /bin/bash
@@ -47,6 +47,7 @@ FUZZ   := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH  := $(wildcard tests/bench/bench_*.c)
 # Programs of the tests that are neither unit tests nor fuzz targets nor benches.
 OTHER  := $(wildcard tests/http/*_server.c tests/peers/*_driver.c) tests/torture/torture.c
+DRIVER := $(patsubst %.c,$(O)/%,$(wildcard tests/peers/*_driver.c))
 obj     = $(patsubst %.c,$(O)/%.o,$(patsubst $(O)/%,%,$(1)))
 ENGINE_A := $(O)/libengine.a
 IMPORT_A := $(O)/libimport.a
@@ -132,9 +133,9 @@ bench: $(BENCH:%.c=$(O)/%) all
 	@set -e; for t in $(BENCH:%.c=$(O)/%); do $$t; done
 torture: $(O)/tests/torture/torture
 	$(O)/tests/torture/torture $(or $(ROUNDS),300)
-bench-peers: all $(O)/tests/bench/bench_face
+bench-peers: all $(O)/tests/bench/bench_face $(DRIVER)
 	@tests/peers/run.sh $(O)
-test-peers: all
+test-peers: all $(DRIVER)
 	@tests/peers/test.sh $(O)
 test-fresh:
 	@tests/fresh.sh
