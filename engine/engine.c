@@ -413,11 +413,10 @@ enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
     return ERR_OK;
 }
 
-/* Where a cut of n pixels around the middle begins: inside the picture where it fits. */
+/* Where a cut of n <= side pixels around the middle begins, so that it stays in the picture. */
 static int cut_from(float middle, int n, int side)
 {
     const int from = (int)floorf(middle - 0.5f * (float)n);
-    if (n > side) return from;
     return from < 0 ? 0 : from > side - n ? side - n : from;
 }
 
@@ -433,9 +432,8 @@ enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len, co
         return err_set(err, ERR_INVALID, "a thumbnail of %d pixels from a box of %g x %g", side,
                        (double)box[2], (double)box[3]);
     if ((rc = image_decode(&im, bytes, len, err))) return rc;
-    const int shorter = im.w < im.h ? im.w : im.h, whole = (int)ceilf(fmaxf(box[2], box[3]));
-    int n = (int)ceilf(2 * half);
-    if (n > shorter) n = whole > shorter ? whole : shorter; /* less around it rather than black */
+    const int shorter = im.w < im.h ? im.w : im.h, wanted = (int)ceilf(2 * half);
+    const int n = wanted < shorter ? wanted : shorter;
     const int x = cut_from(cx, n, im.w), y = cut_from(cy, n, im.h);
     if ((rc = image_pad(&cut, &im, -x, -y, n, n, err))) return rc;
     if ((rc = image_resize(&small, &cut, side, side, err))) return rc;

@@ -112,7 +112,7 @@ NODISCARD enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t
 void analysis_release(struct analysis *a);
 
 /* A thumbnail of a face: JPEG of side x side pixels cut generously around the box, from the
- * picture's bytes. For reports. */
+ * picture's bytes; less generously where the picture ends. For reports. */
 NODISCARD enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len,
                                     const float box[4], int side, struct buf *jpeg,
                                     struct err_info *err);

@@ -57,8 +57,9 @@ static enum err digest(struct buf *out, const struct buf *text, struct err_info 
 static enum err policy(struct buf *out, const struct buf *style, const struct buf *script,
                        struct err_info *err)
 {
-    TRY(buf_puts(out, "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
-                      "style-src ",
+    TRY(buf_puts(out,
+                 "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+                 "style-src ",
                  err));
     TRY(digest(out, style, err));
     TRY(buf_puts(out, "; script-src ", err));

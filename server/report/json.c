@@ -1,5 +1,5 @@
-/* A clustering as JSON: what is kept, sent and drawn. Keys in a fixed order, numbers rounded to what
- * is meaningful, so that the same clustering gives the same bytes. */
+/* A clustering as JSON: what is kept, sent and drawn. Keys in a fixed order, numbers rounded to
+ * what is meaningful, so that the same clustering gives the same bytes. */
 #include "server/report/report_internal.h"
 
 #include <math.h>
@@ -116,11 +116,11 @@ static json_t *cluster(const struct parts *p, int c)
 
     for (size_t i = 0; ok && i < size; i++) ok = add(list, json_integer(members[i]));
     return json_pack("{s:i, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "cluster", c, "label",
-                     report__text(report__label(members, size, p->faces)), "size",
-                     (json_int_t)size, "medoid", (json_int_t)s->medoid, "cohesion",
-                     number(s->cohesion), "least", number(s->least), "separation",
-                     number(s->separation), "nearest", index_or_null(s->nearest), "silhouette",
-                     number(s->silhouette), "members", whole(list, ok));
+                     report__text(report__label(members, size, p->faces)), "size", (json_int_t)size,
+                     "medoid", (json_int_t)s->medoid, "cohesion", number(s->cohesion), "least",
+                     number(s->least), "separation", number(s->separation), "nearest",
+                     index_or_null(s->nearest), "silhouette", number(s->silhouette), "members",
+                     whole(list, ok));
 }
 
 static json_t *clusters(const struct parts *p)
@@ -218,10 +218,9 @@ static json_t *tried(const struct cluster_result *r)
 
 static json_t *coordinates(const struct cluster_report *r)
 {
-    json_t *layout = r->layout
-                         ? json_pack("{s:s, s:o, s:i}", "method", "tsne", "perplexity",
-                                     number(r->layout_perplexity), "rounds", r->layout_rounds)
-                         : json_null();
+    json_t *layout = r->layout ? json_pack("{s:s, s:o, s:i}", "method", "tsne", "perplexity",
+                                           number(r->layout_perplexity), "rounds", r->layout_rounds)
+                               : json_null();
 
     return json_pack("{s:{s:[o, o]}, s:o}", "pca", "explained", number(r->explained[0]),
                      number(r->explained[1]), "layout", layout);
@@ -252,13 +251,12 @@ static json_t *summary(const struct parts *p)
     const struct cluster_report *r = p->report;
     const struct cluster_truth *t = &r->truth;
 
-    return json_pack("{s:I, s:I, s:I, s:i, s:I, s:o, s:o, s:o}", "photos",
-                     (json_int_t)p->about->photos, "faces", (json_int_t)p->n, "skipped",
-                     (json_int_t)json_array_size(p->about->skipped), "clusters", r->n_clusters,
-                     "outliers", (json_int_t)r->n_outliers, "silhouette",
-                     number(r->silhouette_mean), "bcubed_f",
-                     number(r->has_truth ? t->bcubed_f : NAN), "ari",
-                     number(r->has_truth ? t->ari : NAN));
+    return json_pack(
+        "{s:I, s:I, s:I, s:i, s:I, s:o, s:o, s:o}", "photos", (json_int_t)p->about->photos, "faces",
+        (json_int_t)p->n, "skipped", (json_int_t)json_array_size(p->about->skipped), "clusters",
+        r->n_clusters, "outliers", (json_int_t)r->n_outliers, "silhouette",
+        number(r->silhouette_mean), "bcubed_f", number(r->has_truth ? t->bcubed_f : NAN), "ari",
+        number(r->has_truth ? t->ari : NAN));
 }
 
 static json_t *head(const struct parts *p)

@@ -27,15 +27,15 @@ enum {
     MEDOIDS_MAX = 60, /* pictures among dots */
 };
 static const double MARKER_MAX = 50, MARKER_MIN = 5;
-static const double PICTURE_MIN = 14;  /* smaller faces are dots, and only medoids are pictures */
+static const double PICTURE_MIN = 14; /* smaller faces are dots, and only medoids are pictures */
 static const double MEDOID_SIDE = 26;
 static const uint32_t INK = 0x1d2329, FAINT = 0x6b747d;
 
 struct paint {
     const struct view *v;
     const struct painter *to;
-    double side;         /* of a face, pixels */
-    double (*place)[2];  /* [n] of its middle */
+    double side;        /* of a face, pixels */
+    double (*place)[2]; /* [n] of its middle */
 };
 
 /* Hues by the golden angle: the next is always far from the ones before. */
@@ -87,10 +87,9 @@ static void fit(struct paint *p)
     double scale = fmin(inside_x / (high[0] - low[0]), inside_y / (high[1] - low[1]));
     if (!isfinite(scale)) scale = 0; /* one face, or all in one place */
     for (size_t i = 0; i < v->n; i++) {
-        p->place[i][0] = PLOT_LEFT + PLOT_WIDTH / 2.0 +
-                         scale * (v->faces[i].x - (low[0] + high[0]) / 2);
-        p->place[i][1] = TOP + PLOT_HEIGHT / 2.0 +
-                         scale * (v->faces[i].y - (low[1] + high[1]) / 2);
+        p->place[i][0] =
+            PLOT_LEFT + PLOT_WIDTH / 2.0 + scale * (v->faces[i].x - (low[0] + high[0]) / 2);
+        p->place[i][1] = TOP + PLOT_HEIGHT / 2.0 + scale * (v->faces[i].y - (low[1] + high[1]) / 2);
     }
 }
 
@@ -205,8 +204,8 @@ static enum err face(const struct paint *p, size_t i, double side, struct err_in
     if (f->thumbnail && side >= PICTURE_MIN)
         return to->picture(to->self, at[0], at[1], side, f, colour_of(f->cluster), f->cluster < 0,
                            err);
-    return to->dot(to->self, at[0], at[1], fmax(2, side / 3), colour_of(f->cluster),
-                   f->cluster < 0, f->file, err);
+    return to->dot(to->self, at[0], at[1], fmax(2, side / 3), colour_of(f->cluster), f->cluster < 0,
+                   f->file, err);
 }
 
 static enum err faces(const struct paint *p, struct err_info *err)
@@ -239,7 +238,7 @@ static enum err legend_row(const struct paint *p, int row, int cluster, const ch
 
     TRY(to->dot(to->self, x, y, 7, colour_of(cluster), cluster < 0, name, err));
     snprintf(text, sizeof text, "%s (%zu)", name, n);
-    return to->text(to->self, x + 16, y + 5, 15, INK, VIEW_START, false, text, err);
+    return to->text(to->self, x + 16, y + 5, 15, INK, VIEW_PLAIN, text, err);
 }
 
 static enum err legend(const struct paint *p, struct err_info *err)
@@ -258,7 +257,7 @@ static enum err legend(const struct paint *p, struct err_info *err)
     if (shown < v->clusters) {
         snprintf(text, sizeof text, "and %zu more (%zu faces)", v->clusters - shown, rest);
         TRY(p->to->text(p->to->self, VIEW_WIDTH - MARGIN - LEGEND_WIDTH + 50,
-                        TOP + 19 + LEGEND_ROW * row++, 15, FAINT, VIEW_START, false, text, err));
+                        TOP + 19 + LEGEND_ROW * row++, 15, FAINT, VIEW_PLAIN, text, err));
     }
     return v->outliers ? legend_row(p, row, -1, "in no cluster", v->outliers, err) : ERR_OK;
 }
@@ -269,12 +268,12 @@ static enum err heading(const struct paint *p, struct err_info *err)
     char text[TEXT_MAX_BYTES];
 
     shorten(text, v->title, TITLE_CHARS);
-    TRY(p->to->text(p->to->self, MARGIN, 52, 28, INK, VIEW_START, true, text, err));
+    TRY(p->to->text(p->to->self, MARGIN, 52, 28, INK, VIEW_TITLE, text, err));
     snprintf(text, sizeof text, "%zu face%s in %zu cluster%s, %zu in none. %s", v->n,
              v->n == 1 ? "" : "s", v->clusters, v->clusters == 1 ? "" : "s", v->outliers,
              v->layout ? "Neighbours lie near each other (t-SNE)."
                        : "Drawn on the first two principal components.");
-    return p->to->text(p->to->self, MARGIN, 82, 16, FAINT, VIEW_START, false, text, err);
+    return p->to->text(p->to->self, MARGIN, 82, 16, FAINT, VIEW_PLAIN, text, err);
 }
 
 /* The names of the clusters above them. */
@@ -293,7 +292,7 @@ static enum err names(const struct paint *p, struct err_info *err)
         cluster_name(text, v, c);
         if (isfinite(top))
             TRY(p->to->text(p->to->self, x, top - 0.75 * p->side - 9, 15, colour_of((int)c),
-                            VIEW_MIDDLE, true, text, err));
+                            VIEW_NAME, text, err));
     }
     return ERR_OK;
 }

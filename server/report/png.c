@@ -106,17 +106,27 @@ static enum err png_picture(void *self, double x, double y, double side,
 }
 
 static enum err png_text(void *self, double x, double y, double size, uint32_t colour,
-                         enum view_anchor anchor, bool bold, const char *s, struct err_info *err)
+                         enum view_text kind, const char *s, struct err_info *err)
 {
     cairo_t *c = self;
     cairo_text_extents_t extents;
 
     (void)err;
     cairo_select_font_face(c, "sans-serif", CAIRO_FONT_SLANT_NORMAL,
-                           bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
+                           kind == VIEW_PLAIN ? CAIRO_FONT_WEIGHT_NORMAL : CAIRO_FONT_WEIGHT_BOLD);
     cairo_set_font_size(c, size);
     cairo_text_extents(c, s, &extents);
-    cairo_move_to(c, anchor == VIEW_MIDDLE ? x - extents.x_advance / 2 : x, y);
+    cairo_move_to(c, kind == VIEW_NAME ? x - extents.x_advance / 2 : x, y);
+    if (kind == VIEW_NAME) {
+        cairo_text_path(c, s);
+        ink(c, 0xffffff, 1);
+        cairo_set_line_width(c, 4);
+        cairo_set_line_join(c, CAIRO_LINE_JOIN_ROUND);
+        cairo_stroke_preserve(c);
+        ink(c, colour, 1);
+        cairo_fill(c);
+        return ERR_OK;
+    }
     ink(c, colour, 1);
     cairo_show_text(c, s);
     cairo_new_path(c);
@@ -160,8 +170,8 @@ enum err report_png(struct buf *out, const json_t *report, struct err_info *err)
     AUTO_VIEW struct view v = {0};
 
     TRY(view_init(&v, report, err));
-    cairo_surface_t *s = cairo_image_surface_create(CAIRO_FORMAT_RGB24, VIEW_WIDTH * SCALE,
-                                                    VIEW_HEIGHT * SCALE);
+    cairo_surface_t *s =
+        cairo_image_surface_create(CAIRO_FORMAT_RGB24, VIEW_WIDTH * SCALE, VIEW_HEIGHT * SCALE);
     cairo_t *c = cairo_create(s);
     const enum err rc = draw(out, &v, s, c, err);
     cairo_destroy(c);

@@ -49,9 +49,9 @@ static enum err svg_dot(void *self, double x, double y, double radius, uint32_t 
     struct buf *out = self;
 
     TRY(buf_printf(out, err, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"", x, y, radius));
-    TRY(hollow ? buf_printf(out, err, " fill=\"#fff\" stroke=\"#%06x\" stroke-width=\"1.5\"",
-                            colour)
-               : buf_printf(out, err, " fill=\"#%06x\"", colour));
+    TRY(hollow
+            ? buf_printf(out, err, " fill=\"#fff\" stroke=\"#%06x\" stroke-width=\"1.5\"", colour)
+            : buf_printf(out, err, " fill=\"#%06x\"", colour));
     TRY(buf_puts(out, "><title>", err));
     TRY(escaped(out, name, err));
     return buf_puts(out, "</title></circle>\n", err);
@@ -79,13 +79,18 @@ static enum err svg_picture(void *self, double x, double y, double side,
 }
 
 static enum err svg_text(void *self, double x, double y, double size, uint32_t colour,
-                         enum view_anchor anchor, bool bold, const char *s, struct err_info *err)
+                         enum view_text kind, const char *s, struct err_info *err)
 {
+    static const char *const styles[] = {
+        [VIEW_PLAIN] = "",
+        [VIEW_TITLE] = " font-weight=\"bold\"",
+        [VIEW_NAME] = " font-weight=\"bold\" text-anchor=\"middle\" stroke=\"#fff\" "
+                      "stroke-width=\"4\" stroke-linejoin=\"round\" paint-order=\"stroke\"",
+    };
     struct buf *out = self;
 
-    TRY(buf_printf(out, err, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"%.0f\" fill=\"#%06x\"%s%s>",
-                   x, y, size, colour, anchor == VIEW_MIDDLE ? " text-anchor=\"middle\"" : "",
-                   bold ? " font-weight=\"bold\"" : ""));
+    TRY(buf_printf(out, err, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"%.0f\" fill=\"#%06x\"%s>", x,
+                   y, size, colour, styles[kind]));
     TRY(escaped(out, s, err));
     return buf_puts(out, "</text>\n", err);
 }

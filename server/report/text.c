@@ -13,7 +13,8 @@ json_t *report__number(double v, double steps)
     return json_real(r == 0 ? 0 : r);
 }
 
-/* Bytes of the character at s (RFC 3629: shortest form, no surrogates, to U+10FFFF); 0: it is none. */
+/* Bytes of the character at s (RFC 3629: shortest form, no surrogates, to U+10FFFF); 0: it is none.
+ */
 static size_t utf8_length(const unsigned char *s)
 {
     static const struct {

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static enum err no_report(struct err_info *err, const char *what)
 {
@@ -14,6 +15,14 @@ static bool index_of(size_t *out, const json_t *v, size_t limit)
     if (!json_is_integer(v) || json_integer_value(v) < 0) return false;
     *out = (size_t)json_integer_value(v);
     return *out < limit;
+}
+
+/* Nothing else goes into an attribute as it is. */
+static bool is_base64(const char *s)
+{
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+    return !s[strspn(s, digits)];
 }
 
 static enum err read_face(struct view *v, size_t i, const json_t *f, struct err_info *err)
@@ -37,6 +46,8 @@ static enum err read_face(struct view *v, size_t i, const json_t *f, struct err_
                               .thumbnail_len = json_string_length(thumbnail)};
     if (!(fabs(out->x) < 1e12) || !(fabs(out->y) < 1e12))
         return no_report(err, "a face is nowhere");
+    if (out->thumbnail && !is_base64(out->thumbnail))
+        return no_report(err, "a thumbnail is not base64");
     v->outliers += out->cluster < 0;
     return ERR_OK;
 }
@@ -68,8 +79,7 @@ enum err view_init(struct view *out, const json_t *report, struct err_info *err)
         return no_report(err, "it has no title, faces or clusters");
     v.faces = calloc(v.n + 1, sizeof *v.faces);
     v.cluster = calloc(v.clusters + 1, sizeof *v.cluster);
-    if (!v.faces || !v.cluster)
-        rc = err_set(err, ERR_NOMEM, "no memory to draw %zu faces", v.n);
+    if (!v.faces || !v.cluster) rc = err_set(err, ERR_NOMEM, "no memory to draw %zu faces", v.n);
     json_array_foreach(faces, i, item)
     {
         if (!rc) rc = read_face(&v, i, item, err);

@@ -45,7 +45,11 @@ void view_release(struct view *v);
 
 enum { VIEW_WIDTH = 1400, VIEW_HEIGHT = 1000 };
 
-enum view_anchor { VIEW_START, VIEW_MIDDLE };
+enum view_text {
+    VIEW_PLAIN, /* begins at x */
+    VIEW_TITLE, /* bold */
+    VIEW_NAME,  /* bold, its middle at x, with a light edge: it may stand on pictures */
+};
 /* 0xrrggbb. What is drawn later lies above. Coordinates from the top left corner, VIEW_WIDTH wide
  * and VIEW_HEIGHT high. An operation that fails ends the drawing. */
 struct painter {
@@ -61,7 +65,7 @@ struct painter {
                         uint32_t colour, bool dashed, struct err_info *err);
     /* y: the base line. s: UTF-8 without control characters. */
     enum err (*text)(void *self, double x, double y, double size, uint32_t colour,
-                     enum view_anchor anchor, bool bold, const char *s, struct err_info *err);
+                     enum view_text kind, const char *s, struct err_info *err);
 };
 /* Title, the scatter plot with an outline for each cluster, and a legend with sizes. */
 NODISCARD enum err view_paint(const struct view *v, const struct painter *p, struct err_info *err);

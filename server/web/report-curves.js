@@ -8,7 +8,7 @@ function drawSilhouette() {
   if (!shown.length) return;
 
   const gap = shown.length > 60 ? 1 : GAP;
-  const row = Math.max(1200 / Math.max(placed.length, 1) > 8 ? 8 : 1200 / placed.length, 0.25);
+  const row = Math.max(Math.min(640 / placed.length, 8), 0.1);
   const height = TOP + BOTTOM + placed.length * row + shown.length * gap;
   const low = Math.min(0, ...shown.map(c => Math.min(...c.members.map(m => faces[m].silhouette))));
   const from = low < 0 ? Math.floor(low * 5) / 5 : 0;

@@ -26,6 +26,8 @@ const plot = (() => {
     places = faces.map((f, i) => [width / 2 + scale * (xs[i] - (x0 + x1) / 2),
                                   height / 2 + MARGIN / 2 + scale * (ys[i] - (y0 + y1) / 2)]);
     if (faces.length <= APART_MAX) stepAside(base + 3);
+    const within = (v, side) => Math.max(base / 2, Math.min(side - base / 2, v));
+    places = places.map(([x, y]) => [within(x, width), within(y, height)]);
   }
   function stepAside(room) {
     for (let round = 0; round < ROUNDS; round++) {

@@ -44,7 +44,7 @@ function drawLists() {
   table(byId('pairs'), ['Clusters', '', 'Mean similarity', 'Their most similar faces', '', 'Similarity', ''], pairs.length, k => {
     const p = pairs[k];
     return [clusterChip(p.a), clusterChip(p.b), number(p.similarity), faceButton(p.face_a), faceButton(p.face_b), number(p.greatest),
-            p.apart ? 'kept apart: both are on one photograph' : ''];
+            p.apart ? 'kept apart by a constraint' : ''];
   }, 'pairs');
   byId('bridges').hidden = !bridges.length && !report.bridges_skipped;
   table(byId('bridges'), ['Face', '', 'Cluster', 'Groups without it', 'Similarity between them'], bridges.length, k => {

@@ -124,8 +124,8 @@ static void test_what_is_not_known_is_null(void **state)
     assert_true(json_is_null(json_object_get(o, "dendrogram")));
     assert_true(json_is_null(json_object_get(o, "cut_fmr")));
     assert_null(json_object_get(o, "created"));
-    assert_true(json_is_null(json_object_get(json_array_get(json_object_get(o, "outliers"), 0),
-                                             "nearest_face")));
+    assert_true(json_is_null(
+        json_object_get(json_array_get(json_object_get(o, "outliers"), 0), "nearest_face")));
     json_decref(o);
     sample_release(&s);
 }
@@ -175,8 +175,7 @@ static void test_labels(void **state)
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sample s;
-        make(&s,
-             (struct sample_options){.people = 1, .each = 5, .algorithm = CLUSTER_AVERAGE});
+        make(&s, (struct sample_options){.people = 1, .each = 5, .algorithm = CLUSTER_AVERAGE});
         for (size_t k = 0; k < s.n; k++) {
             s.faces[k].name = cases[i].names[k];
             s.faces[k].truth = cases[i].truth[k];
@@ -225,6 +224,41 @@ static void test_same_bytes_and_thumbnails(void **state)
     sample_release(&s);
 }
 
+static int allocations_left; /* of jansson */
+
+static void *scarce(size_t size)
+{
+    return allocations_left-- > 0 ? malloc(size) : NULL;
+}
+
+/* Whichever allocation of jansson fails, it is told and nothing is lost (asan looks). */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    struct sample s;
+    make(&s, (struct sample_options){.people = 1,
+                                     .each = 2,
+                                     .strangers = 1,
+                                     .algorithm = CLUSTER_AVERAGE,
+                                     .thumbnails = true});
+    json_t *o = NULL;
+    int n = 0;
+
+    s.about.created_ms = 1;
+    for (enum err rc = ERR_NOMEM; rc; n++) {
+        struct err_info err = ERR_INFO_INIT;
+        json_set_alloc_funcs(scarce, free);
+        allocations_left = n;
+        rc = report_json(&o, s.result, s.report, s.faces, s.n, &s.about, &err);
+        json_set_alloc_funcs(malloc, free);
+        if (rc) assert_int_equal(rc, ERR_NOMEM);
+        if (rc) assert_null(o);
+    }
+    assert_true(n > 200);
+    json_decref(o);
+    sample_release(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_names_that_are_not_utf8),
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_same_bytes_and_thumbnails),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Makes the reports that tests/web looks at: report_driver OUT_DIR [FACES_DIR MODELS_DIR]. Of made-up
- * faces, and where FACES_DIR (../shared/data/faces/cast) is given, of its photographs. */
+/* Makes the reports that tests/web looks at: report_driver OUT_DIR [FACES_DIR MODELS_DIR]. Of
+ * made-up faces, and where FACES_DIR (../shared/data/faces/cast) is given, of its photographs. */
 #include <glob.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -125,8 +125,8 @@ static int look_at(struct sample *s, const char *path, const char *file, int pho
         const struct face *f = a.faces + i;
         struct report_face *out = s->faces + s->n;
         snprintf(s->files[s->n], sizeof s->files[s->n], "%s", file);
-        snprintf(s->names[s->n], sizeof s->names[s->n], "%.*s",
-                 alone ? (int)strcspn(file, "/") : 0, file);
+        snprintf(s->names[s->n], sizeof s->names[s->n], "%.*s", alone ? (int)strcspn(file, "/") : 0,
+                 file);
         *out = (struct report_face){.file = s->files[s->n],
                                     .photo = photo,
                                     .has_box = true,
