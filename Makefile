@@ -1,6 +1,7 @@
 # make            build visavis            make run         install what is missing, fetch the models, serve
 # make test       all tests; T=warp: some  make check       + style, layers, debug, asan and tsan builds
 # make bench      micro-benchmarks         make bench-peers speed beside the Python programs (venv under build/)
+# make torture ROUNDS=300 the store, killed and on failing disks
 # make fuzz T=png SECS=60                  make test-fresh  make run and make test in a clean Debian chroot
 # make test-peers exported and imported networks beside ONNX Runtime (venv under build/)
 # make install PREFIX= DESTDIR=            make deps, fmt, tidy, layers, headers, cov, clean
@@ -43,9 +44,9 @@ ENGINE := $(filter-out $(IMPORT),$(shell find engine -name '*.c' | sort))
 SERVER := $(filter-out server/main.c,$(shell find server -name '*.c' | sort)) $(O)/gen/migrations.c $(O)/gen/assets.c
 UNIT   := $(wildcard tests/unit/test_*.c tests/golden/test_*.c)
 FUZZ   := $(wildcard tests/fuzz/fuzz_*.c)
-SERVE  := $(wildcard tests/http/*_server.c)
 BENCH  := $(wildcard tests/bench/bench_*.c)
-DRIVER := $(wildcard tests/peers/*_driver.c tests/web/*_driver.c)
+# Programs of the tests that are neither unit tests nor fuzz targets nor benches.
+OTHER  := $(wildcard tests/http/*_server.c tests/peers/*_driver.c tests/web/*_driver.c) tests/torture/torture.c
 obj     = $(patsubst %.c,$(O)/%.o,$(patsubst $(O)/%,%,$(1)))
 ENGINE_A := $(O)/libengine.a
 IMPORT_A := $(O)/libimport.a
@@ -59,7 +60,7 @@ $(O)/visavis-import: $(call obj,engine/model/import/main.c) $(IMPORT_A) $(ENGINE
 $(ENGINE_A): $(call obj,$(ENGINE))
 $(IMPORT_A): $(call obj,$(filter-out %/main.c,$(IMPORT)))
 $(SERVER_A): $(call obj,$(SERVER))
-$(O)/visavis $(O)/visavis-import $(UNIT:%.c=$(O)/%) $(FUZZ:%.c=$(O)/%) $(BENCH:%.c=$(O)/%) $(SERVE:%.c=$(O)/%) $(DRIVER:%.c=$(O)/%):
+$(O)/visavis $(O)/visavis-import $(UNIT:%.c=$(O)/%) $(FUZZ:%.c=$(O)/%) $(BENCH:%.c=$(O)/%) $(OTHER:%.c=$(O)/%):
 	$(call say,LD) $(CC) $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(ldlibs) $(if $(filter $(IMPORT_A),$^),$(IMPORT_LIBS)) $(EXTRA_LIBS)
 %.a:
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $^
@@ -97,16 +98,18 @@ $(O)/gen/assets.c: $(ASSETS) Makefile
 	   echo '{0, 0, 0}};'; } > $@.tmp && mv $@.tmp $@
 
 $(UNIT:%.c=$(O)/%): EXTRA_LIBS := -lcmocka
-$(O)/tests/golden/test_nomem: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
+$(O)/tests/golden/test_nomem $(O)/tests/unit/test_store_nomem: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 $(O)/tests/unit/test_index_memory: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=free
-$(foreach t,$(UNIT) $(BENCH) $(SERVE) $(DRIVER),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
+$(O)/tests/torture/torture $(O)/tests/bench/bench_store: $(call obj,tests/torture/faulty_vfs.c)
+$(O)/tests/torture/torture: $(call obj,tests/torture/crowd.c)
+$(foreach t,$(UNIT) $(BENCH) $(OTHER),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
 # Outside libFuzzer each target gets a plain main() that replays its corpus, so gcc + asan run it in `make test`.
 $(foreach t,$(FUZZ),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(call obj,tests/fuzz/standalone.c) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
 
 # The corpora are replayed under asan whatever the variant: foreign bytes are where a read too far hides.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 parallel = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
-tests-built: $(UNIT:%.c=$(O)/%) $(SERVE:%.c=$(O)/%) $(patsubst %.c,$(O)/%,$(wildcard tests/web/*_driver.c)) all
+tests-built: $(UNIT:%.c=$(O)/%) $(OTHER:%.c=$(O)/%) all
 fuzz-built: $(FUZZ:%.c=$(O)/%)
 test: deps
 	@echo "make test: building ($(BUILD)), and the fuzz targets (asan)"
@@ -127,6 +130,8 @@ install: all
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/visavis.service
 bench: $(BENCH:%.c=$(O)/%) all
 	@set -e; for t in $(BENCH:%.c=$(O)/%); do $$t; done
+torture: $(O)/tests/torture/torture
+	$(O)/tests/torture/torture $(or $(ROUNDS),300)
 bench-peers: all $(O)/tests/bench/bench_face
 	@tests/peers/run.sh $(O)
 test-peers: all
@@ -151,6 +156,7 @@ layers:
 	@! grep -rn '#include "engine/' engine/model | grep -vE '"engine/(base|nn|model)/'
 	@! grep -rn '#include "engine/' engine/match | grep -vE '"engine/(base/|match)'
 	@! grep -rn '#include "engine/' engine/cluster | grep -vE '"engine/(base/|cluster)'
+	@! grep -rnE '#include "server/(store|jobs|cli|http|gallery)/' server/report
 	@! grep -rn '#include "engine/' server | grep -vE '"engine/((engine|match|cluster|train)\.h|base/)'
 	@! grep -rnE '#include <(microhttpd|sqlite3)' engine
 	@! grep -rn '#include <jansson' engine | grep -vE '^engine/(model|match|base)/'
@@ -176,7 +182,7 @@ help:
 	@sed -n '1,/^SHELL/{/^#/p}' Makefile
 clean:
 	rm -rf build
-.PHONY: all test tests-built fuzz-built run deps install bench bench-peers test-peers test-fresh fuzz layers headers fmt fmt-check tidy check cov help clean FORCE
+.PHONY: all test tests-built fuzz-built run deps install bench bench-peers test-peers test-fresh torture fuzz layers headers fmt fmt-check tidy check cov help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -3,6 +3,7 @@
 #
 #   unit, golden   BUILD_DIR/tests/{unit,golden}/test_*     cmocka; each test counts
 #   fuzz           FUZZ_BUILD_DIR/tests/fuzz/fuzz_X on tests/fuzz/corpus/X     each target counts as one
+#   torture        BUILD_DIR/tests/torture/torture: 30 rounds of killed and failing stores; each counts
 #   cli, http      tests/cli/run.sh and tests/http/run.py on the real binary     each says "N passed, N failed" itself
 #   web            tests/web/run.py: reports in headless Chromium
 #
@@ -143,6 +144,7 @@ done
 for t in tests/fuzz/fuzz_*.c; do
     [ ! -e "$t" ] || replay "$fuzz_build/${t%.c}"
 done
+[ ! -e tests/torture/torture.c ] || suite torture "$build/tests/torture/torture" 30
 [ ! -e tests/cli/run.sh ] || suite cli bash tests/cli/run.sh "$build"
 # Debian's own python3 by its path: the modules that the suite needs are Debian packages.
 [ ! -e tests/http/run.py ] || suite http /usr/bin/python3 tests/http/run.py "$build"

@@ -14,7 +14,7 @@
 #define DOTS_AVX2
 #define DOTS_NAME  "avx2"
 #define DOTS_TABLE cluster__kernels_avx2
-#include "engine/cluster/dots_impl.h"
+#include "engine/cluster/simd_impl_dots.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

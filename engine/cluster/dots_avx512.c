@@ -15,7 +15,7 @@
 #define DOTS_AVX512
 #define DOTS_NAME  "avx512"
 #define DOTS_TABLE cluster__kernels_avx512
-#include "engine/cluster/dots_impl.h"
+#include "engine/cluster/simd_impl_dots.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -3,4 +3,4 @@
 
 #define DOTS_NAME  "base"
 #define DOTS_TABLE cluster__kernels_base
-#include "engine/cluster/dots_impl.h"
+#include "engine/cluster/simd_impl_dots.h"

@@ -31,8 +31,9 @@ bool cluster_algorithm_parse(enum cluster_algorithm *out, const char *name)
     return false;
 }
 
-static void note(struct cluster_result *r, const char *name, const char *value, const char *why,
-                 va_list ap)
+static __attribute__((format(printf, 4, 0))) void note(struct cluster_result *r, const char *name,
+                                                       const char *value, const char *why,
+                                                       va_list ap)
 {
     if (r->n_parameters == CLUSTER_PARAMETERS_MAX) return;
     struct cluster_parameter *p = r->parameters + r->n_parameters++;

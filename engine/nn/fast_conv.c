@@ -10,6 +10,7 @@
  * convolution and its pool. */
 enum { TILE_FLOATS = 96 * 1024, TILES_MAX = 96, TILES_UNIT = 12 };
 enum { POOL_FLOATS = 24 * 1024 };
+enum { ROUND_ALONE_FLOATS = 256 * 1024 /* 30 us */ };
 
 enum err nn__fast_act(struct nn__act *out, const struct nn_plan *p, int op, int channels,
                       struct err_info *err)
@@ -100,7 +101,11 @@ static void round_input(const struct nn_plan *p, struct layer *l)
 {
     const struct rounding r = {l->simd, l->conv.in, (uint16_t *)p->scratch};
     const size_t floats = l->in_row * (size_t)p->rows;
-    nn__fast_rows(p, (int)(floats / NN__LANES), 1, round_rows, &r);
+    /* what takes less than waking a helper is not shared */
+    if (floats <= ROUND_ALONE_FLOATS)
+        round_rows(&r, 0, (int)(floats / NN__LANES));
+    else
+        nn__fast_rows(p, (int)(floats / NN__LANES), 1, round_rows, &r);
     l->conv.in = (const float *)p->scratch;
 }
 
@@ -316,7 +321,7 @@ static void setup_bf16(struct layer *l, const struct nn_plan *p, struct nn__step
 {
     struct nn__conv *c = &l->conv;
     l->product = nn__simd_bf16(p->net->simd);
-    l->in_row = c->image * (l->line ? (size_t)l->pixels_row : 1);
+    l->in_row = c->image;
     c->pixel /= 2, c->row /= 2, c->image /= 2;
     c->run = (c->run + 1) / 2;
     c->half = false;

@@ -70,8 +70,10 @@ static enum err check_key(const struct store_key *k, struct request *rq, struct 
                        key_right_name(k->right), route->method, route->path, key_right_name(needs));
     }
     if (!*k->collection || route->flags & ROUTE_STATELESS) return ERR_OK;
-    if (!strncmp(route->path, below, sizeof below - 1) && is_collection(rq->param[0].value, k))
+    if (!strncmp(route->path, below, sizeof below - 1) && is_collection(rq->param[0].value, k)) {
+        rq->param[0].value = rq->scope;
         return ERR_OK;
+    }
     reply_detail(rp, "collection", arena_copy(&rq->arena, k->collection, ULID_CHARS));
     return err_set(err, ERR_FORBIDDEN, "this key is for the collection %s alone", k->collection);
 }
@@ -113,12 +115,6 @@ enum err app_authorize(struct app *app, struct request *rq, struct reply *rp,
                        "Origin is \"%.100s\"; without a key only loopback pages are served",
                        rq->origin);
     return ERR_OK;
-}
-
-enum err app_in_scope(const struct request *rq, const char *collection, struct err_info *err)
-{
-    if (!*rq->scope || !strcmp(rq->scope, collection)) return ERR_OK;
-    return err_set(err, ERR_FORBIDDEN, "this key is for the collection %s alone", rq->scope);
 }
 
 struct key_list {

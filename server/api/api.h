@@ -26,6 +26,7 @@ route_handler api_examples_list, api_examples_get, api_examples_erase, api_examp
 route_handler api_identify; /* identify.c */
 route_handler api_calibration_measure, api_calibration_get,
     api_calibration_drop;       /* gallery_calibration.c */
+route_handler api_reembed;      /* reembed.c */
 route_handler api_claim;        /* claim.c */
 route_handler api_models;       /* models.c */
 route_handler api_jobs;         /* jobs.c */

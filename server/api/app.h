@@ -67,13 +67,10 @@ NODISCARD enum err app_warm_up(struct app *app, struct err_info *err);
  * and Origin are loopback too (otherwise any web page could reach it through the browser) and no
  * proxy forwarded it, and may do everything; every other request needs a key with the right that
  * the route wants (neither ROUTE_READ nor ROUTE_WRITE: admin), but for ROUTE_OPEN. A key of one
- * collection is good for the routes below it, by its id or name, and for ROUTE_STATELESS.
+ * collection is good for the routes below it, by its id or name, and for ROUTE_STATELESS; the name
+ * in rq->param is then replaced by the id, because another collection may get the name meanwhile.
  * ERR_UNAUTHORIZED, ERR_FORBIDDEN, ERR_RATE. */
 NODISCARD enum err app_authorize(struct app *app, struct request *rq, struct reply *rp,
                                  const struct route *route, struct err_info *err);
-/* To be asked again where a name has become a collection: between app_authorize and here another
- * may have got the name. ERR_FORBIDDEN: the request's key is for another collection. */
-NODISCARD enum err app_in_scope(const struct request *rq, const char *collection,
-                                struct err_info *err);
 
 #endif

@@ -192,9 +192,9 @@ enum err compare_answer(json_t **out, const struct analysis *a, const struct ana
 {
     const struct decide_model m = {a->model, a->precision, a->recipe, a->detector};
     struct calibration *cal = NULL;
-    enum err rc = decide_calibration(&cal, a->calibration, &m, err);
+    enum err rc = a->calibration ? calibration_parse(&cal, a->calibration, err) : ERR_OK;
 
-    if (rc) return rc;
+    if (rc) return err_prefix(err, "the calibration of %s", a->model);
     rc = compare_faces(out, &m, cal, a, b, o, err);
     calibration_free(cal);
     return rc;

@@ -30,6 +30,7 @@ const struct route api_routes[] = {
     {"PATCH", COLLECTION, CHANGE, 0, api_collections_change},
     {"DELETE", COLLECTION, ROUTE_WRITE, 0, api_collections_erase},
     {"POST", COLLECTION "/undo", ROUTE_WRITE, 0, api_collections_undo},
+    {"POST", COLLECTION "/reembed", CHANGE, 0, api_reembed},
     {"POST", COLLECTION "/calibration", ROUTE_WRITE, 0, api_calibration_measure},
     {"GET", COLLECTION "/calibration", ROUTE_READ, 0, api_calibration_get},
     {"DELETE", COLLECTION "/calibration", ROUTE_WRITE, 0, api_calibration_drop},

@@ -36,14 +36,15 @@ static enum err fail(struct err_info *err, const char *what, const char *path)
     return err_set(err, code, "cannot %s %.300s: %s", what, path, strerror(errno));
 }
 
-static FILE *create(const struct export *x, const char *name, struct err_info *err)
+static enum err create(FILE **out, const struct export *x, const char *name, struct err_info *err)
 {
     char path[PATH_BYTES];
 
     snprintf(path, sizeof path, "%s/%s", x->part, name);
     FILE *f = fopen(path, "wbx");
-    if (!f) fail(err, "make", path);
-    return f;
+    if (!f) return fail(err, "make", path);
+    *out = f;
+    return ERR_OK;
 }
 
 /* On the disk, or an error. */
@@ -75,11 +76,13 @@ static enum err collection_line(void *self, const struct store_collection *c, st
 {
     struct export *x = self;
 
+    FILE *f = NULL;
+    enum err rc = create(&f, x, "collection.json", err);
+
     x->collection = c->row;
     x->dim = c->dim;
-    FILE *f = create(x, "collection.json", err);
-    if (!f) return err->code;
-    enum err rc =
+    if (rc) return rc;
+    rc =
         line(f,
              json_pack(
                  "{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:f, s:b, s:b, s:i, s:o, s:o, s:I, "
@@ -94,12 +97,20 @@ static enum err collection_line(void *self, const struct store_collection *c, st
     return rc ? rc : late;
 }
 
+/* Appends, or makes the whole list NULL: json_pack then fails. Takes v. */
+static void append(json_t **list, json_t *v)
+{
+    if (!json_array_append_new(*list, v)) return;
+    json_decref(*list);
+    *list = NULL;
+}
+
 static enum err identity_line(void *self, const struct store_identity *i, struct err_info *err)
 {
     struct export *x = self;
     json_t *tags = json_array();
 
-    for (int t = 0; t < i->n_tags; t++) json_array_append_new(tags, json_string(i->tags[t]));
+    for (int t = 0; t < i->n_tags; t++) append(&tags, json_string(i->tags[t]));
     x->after = i->row;
     x->on_page++;
     x->identities++;
@@ -114,7 +125,7 @@ static enum err identity_line(void *self, const struct store_identity *i, struct
 static json_t *floats(const float *f, int n)
 {
     json_t *a = json_array();
-    for (int i = 0; i < n; i++) json_array_append_new(a, json_real((double)f[i]));
+    for (int i = 0; i < n; i++) append(&a, json_real((double)f[i]));
     return a;
 }
 
@@ -122,13 +133,13 @@ static enum err picture(struct export *x, const struct store_example *e, enum st
                         struct err_info *err)
 {
     struct buf b = BUF_INIT(PICTURE_MAX_BYTES);
+    FILE *f = NULL;
     char name[80];
 
     snprintf(name, sizeof name, "pictures/%s.%s", e->id,
              which == STORE_PHOTO ? "photo" : "thumbnail");
     enum err rc = store_example_picture(&b, x->tx, e->row, which, err);
-    FILE *f = rc ? NULL : create(x, name, err);
-    if (!rc && !f) rc = err->code;
+    if (!rc) rc = create(&f, x, name, err);
     if (f) {
         fwrite(b.data, 1, b.len, f);
         rc = finish(f, name, err);
@@ -167,9 +178,9 @@ static enum err example_line(void *self, const struct store_example *e, struct e
 static enum err identities(struct export *x, struct err_info *err)
 {
     struct store_identity_query q = {.collection = x->collection, .limit = PAGE};
-    enum err rc = ERR_OK;
+    enum err rc = create(&x->lines, x, "identities.jsonl", err);
 
-    if (!(x->lines = create(x, "identities.jsonl", err))) return err->code;
+    if (rc) return rc;
     do {
         x->on_page = 0;
         rc = store_identity_list(x->tx, &q, identity_line, x, err);
@@ -186,10 +197,10 @@ static enum err examples(struct export *x, struct err_info *err)
     enum err rc = store_collection_counts(&counts, x->tx, x->collection, err);
 
     if (rc) return rc;
-    if (!(x->lines = create(x, "examples.jsonl", err))) return err->code;
-    if (!(x->vectors = create(x, "embeddings.npy", err))) {
+    if ((rc = create(&x->lines, x, "examples.jsonl", err))) return rc;
+    if ((rc = create(&x->vectors, x, "embeddings.npy", err))) {
         fclose(x->lines);
-        return err->code;
+        return rc;
     }
     npy_header(header, (size_t)counts.examples, (size_t)x->dim);
     if (fwrite(header, 1, sizeof header, x->vectors) != sizeof header)

@@ -28,16 +28,9 @@ struct import {
 /* One line of a file on its way. */
 struct line {
     struct import *in;
-    const char *file;
     long long n; /* from 1 */
     json_t *o;
 };
-
-static enum err bad(const struct line *l, enum err code, struct err_info *err)
-{
-    err->code = code;
-    return err_prefix(err, "%s, line %lld", l->file, l->n);
-}
 
 static enum err unpack_failed(const json_error_t *why, struct err_info *err)
 {
@@ -291,7 +284,7 @@ static enum err each_line(struct import *in, const char *file,
                           struct err_info *err)
 {
     char path[PATH_BYTES];
-    struct line l = {.in = in, .file = file};
+    struct line l = {.in = in};
     json_error_t why;
     enum err rc = ERR_OK;
 
@@ -316,7 +309,7 @@ static enum err each_line(struct import *in, const char *file,
             rc = add(&l, err);
         json_decref(l.o);
         l.o = NULL;
-        if (rc) bad(&l, rc, err);
+        if (rc) err_prefix(err, "%s, line %lld", file, l.n);
     }
     if (!rc && ferror(f)) rc = err_set(err, ERR_IO, "cannot read %s", path);
 done:

@@ -53,6 +53,10 @@ for c in detect embed verify eval; do
     run "$c with a wrong number" 2 $c --threads zero x y
     says "$c with a wrong number" zero
 done
+for c in key audit db; do
+    run "$c --help" 0 $c --help
+    run "$c without an action" 2 $c
+done
 run "detect with a wrong face" 2 detect --face nose x.jpg
 run "verify with one picture" 2 verify a.jpg
 run "verify with a wrong rate" 2 verify --fmr 2 a.jpg b.jpg

@@ -52,7 +52,7 @@ static void decides(void **state)
     for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
         struct err_info err = ERR_INFO_INIT;
         struct order_result r;
-        struct model *m;
+        struct model *m = NULL;
         if (check(&r, CASES[i].file, CASES[i].preset, "ajb.jpg", &AJB, &err) ||
             model_open(&m, folder, "vgg", &err))
             fail_msg("%s: %s", CASES[i].file, err.message);
@@ -86,7 +86,7 @@ static void stays_assumed(void **state)
     for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
         struct err_info err = ERR_INFO_INIT;
         struct order_result r;
-        struct model *m;
+        struct model *m = NULL;
         if (check(&r, "keras-sefiks.h5", CASES[i].preset, CASES[i].picture, &CASES[i].c, &err) ||
             model_open(&m, folder, "vgg", &err))
             fail_msg("%zu: %s", i, err.message);

@@ -149,6 +149,49 @@ def rights(t, s, collection):
     return secret
 
 
+def scopes(t, s, collection):
+    """A key of one collection on that collection's routes, by its id and by whatever it is called now."""
+    c, i = "/v1/collections/{c}", "/v1/collections/{c}/identities"
+    if f"GET {c}" not in t.contract.routes():
+        t.skip("keys: scopes", "no gallery in this server")
+        return
+    key = create(t, s, right="write", collection="cast")
+    reader = create(t, s, right="read", collection="cast")
+    auth = bearer(key["secret"])
+
+    def get(name, status):
+        t.answer(f"one collection's key: {name} is {status}", s.request("GET", f"/v1/collections/{name}", headers=auth), status,
+                 "GET", c, None if status == 200 else "forbidden")
+
+    def rename(old, new):
+        r = s.request("PATCH", f"/v1/collections/{old}", json.dumps({"name": new}), {"Content-Type": "application/json"})
+        t.answer(f"{old} becomes {new}", r, 200, "PATCH", c)
+
+    for name, status in (("cast", 200), (collection, 200), ("again", 403), ("nobody", 403)):
+        get(name, status)
+    t.answer("one collection's key: the list", s.request("GET", "/v1/collections", headers=auth), 403, "GET", "/v1/collections")
+    rename("cast", "crew")
+    get("crew", 200)
+    get("cast", 403)
+    rename("again", "cast")
+    get("cast", 403)
+    rename("cast", "again")
+    people = f"/v1/collections/{collection}/identities"
+    t.answer("a reader writes", s.json(people, {"name": "Zoe"}, bearer(reader["secret"])), 403, "POST", i, "forbidden", ("write",))
+    head = {**auth, "Idempotency-Key": "zoe"}
+    first, again = s.json(people, {"name": "Zoe"}, head), s.json(people, {"name": "Zoe"}, head)
+    if t.answer("a writer writes", first, 201, "POST", i) and t.answer("and again", again, 201, "POST", i):
+        t.check("it is one person", first.body == again.body and first.headers.get("etag") == again.headers.get("etag"), again)
+    entry = s.request("GET", A + "?limit=1").json["items"][0]
+    t.check("the entry names key and person, not her name", entry["who"] == key["id"] and entry["target"] == first.json["id"] and
+            entry["collection"] == collection and "Zoe" not in json.dumps(entry), entry)
+    t.check("erased", s.request("DELETE", f"{people}/{first.json['id']}", headers=auth).status in (200, 204))
+    t.answer("and a late repetition does not bring her back", s.json(people, {"name": "Zoe"}, head), 409, "POST", i, "conflict",
+             ("erased",))
+    t.check("the collection is erased", s.request("DELETE", f"/v1/collections/{collection}").status in (200, 204))
+    t.answer("its keys open nothing, at once", s.request("GET", M, headers=auth), 401, "GET", M, "unauthorized")
+
+
 def rate(t, s):
     slow = create(t, s, rate=3)
     answers = [s.request("GET", M, headers=bearer(slow["secret"])) for _ in range(5)]
@@ -260,6 +303,7 @@ def run(t):
             idempotency(t, s, secret)
             audit(t, s, data)
             backup(t, s, work)
+            scopes(t, s, collection)
             status, said, _ = cli(t, data, "db", "check")
             t.check("db check beside the server", status == 0, said)
             t.check("no secret in the log", not any("visavis_" in json.dumps(line) for line in s.log))

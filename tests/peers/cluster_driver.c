@@ -204,6 +204,7 @@ int main(int argc, char **argv)
     else
         run(&a, argv[4], x, n, d, &cores);
     getrusage(RUSAGE_SELF, &usage);
+    printf("cpu %.3f\n", (double)usage.ru_utime.tv_sec + 1e-6 * (double)usage.ru_utime.tv_usec);
     printf("rss_mb %ld\n", usage.ru_maxrss / 1024);
     pool_free(pool);
     free(x);

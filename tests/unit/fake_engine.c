@@ -109,6 +109,42 @@ const struct model_info *engine_embedder(const struct engine *e)
     return &fake_model;
 }
 
+enum err engine_describe(struct model_info *out, struct engine *e, const char *name,
+                         struct err_info *err)
+{
+    (void)e;
+    if (name && strcmp(name, fake_model.name) != 0)
+        return err_set(err, ERR_INVALID, "there is no model \"%s\" here", name);
+    *out = fake_model;
+    return ERR_OK;
+}
+
+const struct cores *engine_cores(struct engine *e)
+{
+    (void)e;
+    return NULL;
+}
+
+enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len, const float box[4],
+                          int side, struct buf *jpeg, struct err_info *err)
+{
+    (void)e, (void)bytes, (void)len, (void)box, (void)side;
+    return buf_puts(jpeg, "\xff\xd8", err);
+}
+
+/* One grey pixel, of anything. */
+enum err engine_pixels(uint8_t **rgb, int *w, int *h, const uint8_t *bytes, size_t len,
+                       struct err_info *err)
+{
+    (void)bytes, (void)len;
+    uint8_t *pixel = malloc(3);
+    if (!pixel) return err_set(err, ERR_NOMEM, "no memory for a pixel");
+    memset(pixel, 128, 3);
+    *rgb = pixel;
+    *w = *h = 1;
+    return ERR_OK;
+}
+
 const char *engine_detector(const struct engine *e)
 {
     (void)e;

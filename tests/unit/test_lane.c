@@ -147,23 +147,23 @@ static void a_wrong_size_fails_alone(void **state)
     nn_graph_release(&g);
 }
 
-enum { LARGE_SIDE = 4096, LARGE_CALLERS = 2, LARGE_ROWS = 33 };
+/* One row of it is all that a batch of several callers takes (LANE_MAX_FLOATS). */
+enum { LARGE_IN = 655360, LARGE_OUT = 26, LARGE_CALLERS = 2, LARGE_ROWS = 12 };
 
-/* One dense layer of 64 MiB. */
+/* One dense layer of 65 MiB. */
 static float *large_graph(struct nn_graph *g)
 {
-    float *w = malloc((size_t)LARGE_SIDE * LARGE_SIDE * sizeof *w);
+    float *w = malloc((size_t)LARGE_IN * LARGE_OUT * sizeof *w);
     struct nn_op op;
     assert_non_null(w);
-    for (size_t i = 0; i < (size_t)LARGE_SIDE * LARGE_SIDE; i++)
-        w[i] = (float)(i % 251) / 251 - 0.5f;
-    *g = (struct nn_graph){.in_c = LARGE_SIDE, .in_h = 1, .in_w = 1};
+    for (size_t i = 0; i < (size_t)LARGE_IN * LARGE_OUT; i++) w[i] = (float)(i % 251) / 251 - 0.5f;
+    *g = (struct nn_graph){.in_c = LARGE_IN, .in_h = 1, .in_w = 1};
     nn_op_init(&op, NN_DENSE, "fc");
     op.in[0] = -1;
     op.n_in = 1;
-    op.out = LARGE_SIDE;
+    op.out = LARGE_OUT;
     op.w = w;
-    op.w_count = (size_t)LARGE_SIDE * LARGE_SIDE;
+    op.w_count = (size_t)LARGE_IN * LARGE_OUT;
     assert_int_equal(nn_graph_add(g, &op), 0);
     g->n_outputs = 1;
     strcpy(g->outputs[0].name, "fc");
@@ -185,8 +185,8 @@ static void *call_large(void *self)
 }
 
 /* Two lanes, two callers of a large net with too many rows for one batch: a small net's caller is
- * served while the first of them computes, half a second. Then the large net's answers are those of
- * one executor on one thread, and it can be forgotten. */
+ * served while the first of them computes, a fifth of a second. Then the large net's answers are
+ * those of one executor on one thread, and it can be forgotten. */
 static void a_small_net_does_not_wait_for_a_large_one(void **state)
 {
     (void)state;
@@ -197,9 +197,9 @@ static void a_small_net_does_not_wait_for_a_large_one(void **state)
     struct lane_stats stats = {0};
     struct large_caller callers[LARGE_CALLERS];
     pthread_t threads[LARGE_CALLERS];
-    enum { FLOATS = LARGE_ROWS * LARGE_SIDE };
+    enum { FLOATS = LARGE_ROWS * LARGE_IN, OUTS = LARGE_ROWS * LARGE_OUT };
     float in[ROW], mean[OUT], *small_outs[2] = {NULL, mean};
-    float *want = malloc(FLOATS * sizeof *want);
+    float *want = malloc(OUTS * sizeof *want);
 
     small_graph(&small);
     float *weights = large_graph(&large);
@@ -210,7 +210,7 @@ static void a_small_net_does_not_wait_for_a_large_one(void **state)
     for (int i = 0; i < LARGE_CALLERS; i++) {
         callers[i] = (struct large_caller){.lanes = lanes, .net = large_net};
         callers[i].in = malloc(FLOATS * sizeof(float));
-        callers[i].out = malloc(FLOATS * sizeof(float));
+        callers[i].out = malloc(OUTS * sizeof(float));
         for (int k = 0; k < FLOATS; k++) callers[i].in[k] = (float)((k * 31 + i * 7) % 17) / 17;
         assert_int_equal(pthread_create(&threads[i], NULL, call_large, &callers[i]), 0);
     }
@@ -229,7 +229,7 @@ static void a_small_net_does_not_wait_for_a_large_one(void **state)
         assert_int_equal(callers[i].rc, ERR_OK);
         assert_int_equal(
             nn_exec_run(alone, large_net, LARGE_ROWS, 1, 1, callers[i].in, &want, NULL), ERR_OK);
-        assert_memory_equal(want, callers[i].out, FLOATS * sizeof(float));
+        assert_memory_equal(want, callers[i].out, OUTS * sizeof(float));
         free(callers[i].in);
         free(callers[i].out);
     }

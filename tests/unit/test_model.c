@@ -156,7 +156,7 @@ static void input_is_exchanged(void **state)
     struct err_info err = ERR_INFO_INIT;
     struct nn_graph g = dense();
     struct model_draft d = draft_of(&g, "net");
-    struct model *m;
+    struct model *m = NULL;
     char sha[65];
     d.calibration = "{}";
     if (model_write(folder, &d, &err) || model_open(&m, folder, "net", &err))

@@ -82,7 +82,8 @@ static size_t drawn_pixels(const struct buf *png)
     assert_int_equal(engine_pixels(&rgb, &w, &h, png->data, png->len, NULL), ERR_OK);
     assert_int_equal(w, 2800);
     assert_int_equal(h, 2000);
-    for (size_t i = 0; i < (size_t)w * (size_t)h; i++) drawn += (rgb[3 * i] & rgb[3 * i + 1]) != 255;
+    for (size_t i = 0; i < (size_t)w * (size_t)h; i++)
+        drawn += (rgb[3 * i] & rgb[3 * i + 1]) != 255;
     free(rgb);
     return drawn;
 }
@@ -155,13 +156,16 @@ static void test_page_holds_the_report(void **state)
 static void test_names_are_escaped_in_svg(void **state)
 {
     (void)state;
-    json_t *report = report_of(
-        (struct sample_options){.people = 2, .each = 3, .algorithm = CLUSTER_AVERAGE});
-    json_t *faces = json_object_get(report, "faces"), *clusters = json_object_get(report, "clusters");
+    json_t *report =
+        report_of((struct sample_options){.people = 2, .each = 3, .algorithm = CLUSTER_AVERAGE});
+    json_t *faces = json_object_get(report, "faces"),
+           *clusters = json_object_get(report, "clusters");
 
-    json_object_set_new(json_array_get(faces, 0), "file", json_string("<script>\"&'\x01\xef\xbf\xbf"));
-    json_object_set_new(json_array_get(clusters, 0), "label",
-                        json_string("</text>\n\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d, and much longer yet"));
+    json_object_set_new(json_array_get(faces, 0), "file",
+                        json_string("<script>\"&'\x01\xef\xbf\xbf"));
+    json_object_set_new(
+        json_array_get(clusters, 0), "label",
+        json_string("</text>\n\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d, and much longer yet"));
     json_object_set_new(report, "title", json_string("<b>&amp;"));
     struct buf svg = made(report, 1);
     assert_well_formed(&svg);
@@ -214,8 +218,8 @@ static void test_what_is_no_report(void **state)
 {
     (void)state;
 #define FACE(place, cluster, rest)                                                                 \
-    "{\"title\":\"t\",\"clusters\":[{\"label\":null,\"size\":1,\"medoid\":0}],\"faces\":[{\"pca\":" place    \
-    ",\"cluster\":" cluster rest "}]}"
+    "{\"title\":\"t\",\"clusters\":[{\"label\":null,\"size\":1,\"medoid\":0}],\"faces\":[{"        \
+    "\"pca\":" place ",\"cluster\":" cluster rest "}]}"
     static const struct {
         const char *json;
         enum err html, png;
@@ -276,9 +280,12 @@ static void test_same_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_face_is_there),   cmocka_unit_test(test_page_holds_the_report),
-        cmocka_unit_test(test_names_are_escaped_in_svg), cmocka_unit_test(test_no_faces),
-        cmocka_unit_test(test_bounded),               cmocka_unit_test(test_what_is_no_report),
+        cmocka_unit_test(test_every_face_is_there),
+        cmocka_unit_test(test_page_holds_the_report),
+        cmocka_unit_test(test_names_are_escaped_in_svg),
+        cmocka_unit_test(test_no_faces),
+        cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_what_is_no_report),
         cmocka_unit_test(test_same_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
