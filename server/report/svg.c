@@ -84,8 +84,8 @@ static enum err svg_text(void *self, double x, double y, double size, uint32_t c
     static const char *const styles[] = {
         [VIEW_PLAIN] = "",
         [VIEW_TITLE] = " font-weight=\"bold\"",
-        [VIEW_NAME] = " font-weight=\"bold\" text-anchor=\"middle\" stroke=\"#fff\" "
-                      "stroke-width=\"4\" stroke-linejoin=\"round\" paint-order=\"stroke\"",
+        [VIEW_NAME] = (" font-weight=\"bold\" text-anchor=\"middle\" stroke=\"#fff\" "
+                       "stroke-width=\"4\" stroke-linejoin=\"round\" paint-order=\"stroke\""),
     };
     struct buf *out = self;
 

@@ -113,16 +113,18 @@ const plot = (() => {
   }
   function drawName(c, size) {
     const spots = clusters[c].members.map(placeOf), top = Math.min(...spots.map(p => p[1]));
-    const x = spots.reduce((s, p) => s + p[0], 0) / spots.length, y = top - 0.75 * size - 8;
+    const middle = spots.reduce((s, p) => s + p[0], 0) / spots.length, y = Math.max(top - 0.75 * size - 8, 14);
+    const text = clusterName(c).length > 30 ? clusterName(c).slice(0, 29) + '…' : clusterName(c);
     context.font = '600 14px system-ui, sans-serif';
+    const half = context.measureText(text).width / 2 + 4, seen = middle > 0 && middle < width;
+    const x = seen ? Math.max(half, Math.min(width - half, middle)) : middle;
     context.textAlign = 'center';
     context.lineWidth = 4;
     context.lineJoin = 'round';
     context.strokeStyle = style.paper;
-    const text = clusterName(c).length > 30 ? clusterName(c).slice(0, 29) + '…' : clusterName(c);
-    context.strokeText(text, x, Math.max(y, 14));
+    context.strokeText(text, x, y);
     context.fillStyle = colour(c);
-    context.fillText(text, x, Math.max(y, 14));
+    context.fillText(text, x, y);
   }
 
   function draw() {
