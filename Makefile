@@ -12,7 +12,7 @@ ifeq ($(origin CC),default)
 CC      := gcc
 endif
 O       := build/$(BUILD)
-PKGS    := libmicrohttpd jansson sqlite3 libjpeg spng libwebp libwebpdemux nettle
+PKGS    := libmicrohttpd jansson sqlite3 libjpeg spng libwebp libwebpdemux nettle cairo
 WARN    := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
            -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -fno-common
 OPT.release := -O3 -g -D_FORTIFY_SOURCE=2
@@ -46,7 +46,7 @@ UNIT   := $(wildcard tests/unit/test_*.c tests/golden/test_*.c)
 FUZZ   := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH  := $(wildcard tests/bench/bench_*.c)
 # Programs of the tests that are neither unit tests nor fuzz targets nor benches.
-OTHER  := $(wildcard tests/http/*_server.c tests/peers/*_driver.c) tests/torture/torture.c
+OTHER  := $(wildcard tests/http/*_server.c tests/peers/*_driver.c tests/web/*_driver.c) tests/torture/torture.c
 DRIVER := $(patsubst %.c,$(O)/%,$(wildcard tests/peers/*_driver.c))
 obj     = $(patsubst %.c,$(O)/%.o,$(patsubst $(O)/%,%,$(1)))
 ENGINE_A := $(O)/libengine.a
@@ -88,7 +88,7 @@ $(O)/gen/migrations.c: $(wildcard migrations/*.sql) migrations Makefile
 	   done; echo '{ 0, 0, 0 } };'; } > $@.tmp && mv $@.tmp $@
 
 # Files that the binary carries -> C arrays (server/assets.h names them).
-ASSETS := openapi.yaml $(wildcard deploy/models/*.json)
+ASSETS := openapi.yaml $(wildcard deploy/models/*.json) $(wildcard server/web/report*)
 $(O)/gen/assets.c: $(ASSETS) Makefile
 	@mkdir -p $(@D)
 	@{ echo '/* Generated from $(ASSETS) by make. */'; echo '#include "server/assets.h"'; \
@@ -157,6 +157,7 @@ layers:
 	@! grep -rn '#include "engine/' engine/model | grep -vE '"engine/(base|nn|model)/'
 	@! grep -rn '#include "engine/' engine/match | grep -vE '"engine/(base/|match)'
 	@! grep -rn '#include "engine/' engine/cluster | grep -vE '"engine/(base/|cluster)'
+	@! grep -rnE '#include "server/(store|jobs|cli|http|gallery)/' server/report
 	@! grep -rn '#include "engine/' server | grep -vE '"engine/((engine|match|cluster|train)\.h|base/)'
 	@! grep -rnE '#include <(microhttpd|sqlite3)' engine
 	@! grep -rn '#include <jansson' engine | grep -vE '^engine/(model|match|base)/'
