@@ -131,10 +131,8 @@ static enum err find_others(int64_t *other, double *similarity, struct app *app,
                             const struct gallery_collection *c, const struct calibration *cal,
                             int64_t identity, const float *vectors, size_t n, struct err_info *err)
 {
-    enum { BEST = 2 }; /* the best one, or, where that is the right one, none */
-    const struct match_query q = {
-        .vectors = vectors, .n = n, .top = BEST, .rule = MATCH_MAX, .m = 1};
-    AUTO_FREE struct match_candidate *best = calloc(n * BEST, sizeof *best);
+    const struct match_query q = {.vectors = vectors, .n = n, .top = 1, .rule = MATCH_MAX, .m = 1};
+    AUTO_FREE struct match_candidate *best = calloc(n, sizeof *best);
     AUTO_FREE int *counts = calloc(n, sizeof *counts);
     struct match_index_info info;
     struct decide_cuts cuts;
@@ -147,7 +145,7 @@ static enum err find_others(int64_t *other, double *similarity, struct app *app,
         (rc = decide_cuts(&cuts, cal, DECIDE_FPIR, info.examples, true, err)))
         return rc;
     for (size_t i = 0; i < n; i++) {
-        const struct match_candidate *b = &best[i * BEST];
+        const struct match_candidate *b = &best[i];
         if (!counts[i] || b->identity == identity || b->similarity < cuts.match) continue;
         other[i] = b->identity;
         similarity[i] = b->similarity;
