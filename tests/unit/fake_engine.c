@@ -14,6 +14,7 @@ static struct analyse_options fake_last; /* of the last engine_analyse */
 static const char *fake_calibration;     /* of the model; NULL: none */
 static enum err fake_error;              /* what engine_analyse returns, where not ERR_OK */
 
+#define FAKE_RECIPE "fa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4e"
 static const struct model_info fake_model = {
     .name = "fake",
     .role = "embedder",
@@ -26,7 +27,7 @@ static const struct model_info fake_model = {
     .average = "none",
     .precision = "f32",
     .backend = "ref",
-    .recipe = "fake-recipe",
+    .recipe = FAKE_RECIPE,
 };
 
 enum err engine_open(struct engine **out, const struct engine_options *o, struct err_info *err)
@@ -116,6 +117,7 @@ enum err engine_describe(struct model_info *out, struct engine *e, const char *n
     if (name && strcmp(name, fake_model.name) != 0)
         return err_set(err, ERR_INVALID, "there is no model \"%s\" here", name);
     *out = fake_model;
+    out->calibration = fake_calibration;
     return ERR_OK;
 }
 
