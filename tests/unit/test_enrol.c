@@ -531,6 +531,10 @@ static void who_is_it(void **state)
     assert_int_equal(json_integer_value(json_object_get(cuts, "comparisons")), 2);
     assert_true(json_is_true(json_object_get(got.body, "fpir_guaranteed")));
     done(&got);
+    got = identify("face", "top", "1"); /* the second is not shown, but counts */
+    assert_int_equal(json_array_size(json_object_get(face_of(&got, 0), "candidates")), 1);
+    assert_true(json_number_value(json_object_get(face_of(&got, 0), "margin")) == 0.5);
+    done(&got);
     got = identify("face", "fpir", "0.00001"); /* 100,000 pairs support 0.0001 */
     assert_true(json_is_false(json_object_get(got.body, "fpir_guaranteed")));
     done(&got);
