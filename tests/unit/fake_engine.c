@@ -7,12 +7,12 @@
 #include <string.h>
 
 struct engine {
-    int calls;
+    char none;
 };
 static struct engine fake_engine;
-static struct analyse_options fake_last; /* of the last engine_analyse */
-static const char *fake_calibration;     /* of the model; NULL: none */
-static enum err fake_error;              /* what engine_analyse returns, where not ERR_OK */
+static _Thread_local struct analyse_options fake_last; /* of the last engine_analyse */
+static const char *fake_calibration;                   /* of the model; NULL: none */
+static enum err fake_error; /* what engine_analyse returns, where not ERR_OK */
 
 #define FAKE_RECIPE "fa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4e"
 static const struct model_info fake_model = {
@@ -61,7 +61,7 @@ enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
             : len == 4 && !memcmp(bytes, "none", 4)                                      ? 0
             : len > 4 && (!memcmp(bytes, "\x89PNG", 4) || !memcmp(bytes, "\xff\xd8", 2)) ? 1
                                                                                          : -1;
-    e->calls++;
+    (void)e;
     fake_last = *o;
     if (fake_error) return err_set(err, fake_error, "as told");
     if (len == 6 && !memcmp(bytes, "broken", 6))
