@@ -11,7 +11,7 @@ ifeq ($(origin CC),default)
 CC      := gcc
 endif
 O       := build/$(BUILD)
-PKGS    := libmicrohttpd jansson sqlite3 libjpeg spng libwebp libwebpdemux nettle
+PKGS    := libmicrohttpd jansson sqlite3 libjpeg spng libwebp libwebpdemux nettle cairo
 WARN    := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
            -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -fno-common
 OPT.release := -O3 -g -D_FORTIFY_SOURCE=2
@@ -45,7 +45,7 @@ UNIT   := $(wildcard tests/unit/test_*.c tests/golden/test_*.c)
 FUZZ   := $(wildcard tests/fuzz/fuzz_*.c)
 SERVE  := $(wildcard tests/http/*_server.c)
 BENCH  := $(wildcard tests/bench/bench_*.c)
-DRIVER := $(wildcard tests/peers/*_driver.c)
+DRIVER := $(wildcard tests/peers/*_driver.c tests/web/*_driver.c)
 obj     = $(patsubst %.c,$(O)/%.o,$(patsubst $(O)/%,%,$(1)))
 ENGINE_A := $(O)/libengine.a
 IMPORT_A := $(O)/libimport.a
@@ -86,7 +86,7 @@ $(O)/gen/migrations.c: $(wildcard migrations/*.sql) migrations Makefile
 	   done; echo '{ 0, 0, 0 } };'; } > $@.tmp && mv $@.tmp $@
 
 # Files that the binary carries -> C arrays (server/assets.h names them).
-ASSETS := openapi.yaml $(wildcard deploy/models/*.json)
+ASSETS := openapi.yaml $(wildcard deploy/models/*.json) $(wildcard server/web/report*)
 $(O)/gen/assets.c: $(ASSETS) Makefile
 	@mkdir -p $(@D)
 	@{ echo '/* Generated from $(ASSETS) by make. */'; echo '#include "server/assets.h"'; \
@@ -106,7 +106,7 @@ $(foreach t,$(FUZZ),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(call obj,tests/fuzz
 # The corpora are replayed under asan whatever the variant: foreign bytes are where a read too far hides.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 parallel = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
-tests-built: $(UNIT:%.c=$(O)/%) $(SERVE:%.c=$(O)/%) all
+tests-built: $(UNIT:%.c=$(O)/%) $(SERVE:%.c=$(O)/%) $(patsubst %.c,$(O)/%,$(wildcard tests/web/*_driver.c)) all
 fuzz-built: $(FUZZ:%.c=$(O)/%)
 test: deps
 	@echo "make test: building ($(BUILD)), and the fuzz targets (asan)"

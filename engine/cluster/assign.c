@@ -70,7 +70,8 @@ static enum err load(struct assigner *a, const float *x, size_t n, struct err_in
     for (size_t i = 0; i < n; i++) {
         const float *v = x + i * (size_t)a->d;
         double scale;
-        if ((rc = cluster__scales(&scale, v, 1, a->d, err))) return err_prefix(err, "old row %zu", i);
+        if ((rc = cluster__scales(&scale, v, 1, a->d, err)))
+            return err_prefix(err, "old row %zu", i);
         if (a->labels[i] < 0) continue;
         unit_row(a->row, v, a->d, scale);
         take(a, a->row, a->labels[i]);

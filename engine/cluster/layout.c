@@ -24,9 +24,9 @@ struct affinity { /* of a pair, in both rows' lists */
 struct layout {
     size_t n;
     double *y, *velocity, *gain; /* [n][2] */
-    double *force;               /* [n][3]: attraction and repulsion of x, y; then the row's share of Z */
-    double *pull;                /* [n][2] */
-    size_t *start;               /* [n + 1] */
+    double *force; /* [n][3]: attraction and repulsion of x, y; then the row's share of Z */
+    double *pull;  /* [n][2] */
+    size_t *start; /* [n + 1] */
     struct affinity *list;
     struct cluster__tree tree;
     double theta, exaggeration;
@@ -121,7 +121,8 @@ static enum err affinities(struct layout *l, const struct cluster__panels *panel
     return ERR_OK;
 }
 
-/* Forces on ROWS_OF_PART rows: attraction along the lists, repulsion (not divided by Z) by the tree.
+/* Forces on ROWS_OF_PART rows: attraction along the lists, repulsion (not divided by Z) by the
+ * tree.
  */
 static void force_part(void *arg, int part, int thread)
 {
@@ -191,8 +192,8 @@ static void begin(struct layout *l, const float *start, uint64_t seed)
     const double spread = sqrt(square / (double)l->n);
     const double scale = spread > 0 ? START_SPREAD / spread : 0;
     for (size_t c = 0; c < 2 * l->n; c++) {
-        l->y[c] = (double)start[c] * scale +
-                  START_SPREAD * 0.01 * (cluster__random_unit(&random) - 0.5);
+        l->y[c] =
+            (double)start[c] * scale + START_SPREAD * 0.01 * (cluster__random_unit(&random) - 0.5);
         l->gain[c] = 1;
     }
 }
@@ -207,8 +208,7 @@ enum err cluster__layout(float *out, double *perplexity, int *rounds, const floa
     struct layout l = {.n = n, .start = lists, .theta = n <= EXACT_MAX ? 0 : THETA};
     enum err rc;
 
-    if (!numbers || !lists)
-        return err_set(err, ERR_NOMEM, "no memory for a layout of %zu rows", n);
+    if (!numbers || !lists) return err_set(err, ERR_NOMEM, "no memory for a layout of %zu rows", n);
     l.y = numbers;
     l.velocity = numbers + 2 * n;
     l.gain = numbers + 4 * n;

@@ -140,8 +140,7 @@ void cluster__tree_push(double out[3], const struct cluster__tree *t, uint32_t i
         if (!c->count) continue;
         if (c->child == NONE) {
             for (uint32_t j = c->first; j != NONE; j = t->next[j]) {
-                if (j != i)
-                    add(out, y[0] - t->y[2 * (size_t)j], y[1] - t->y[2 * (size_t)j + 1], 1);
+                if (j != i) add(out, y[0] - t->y[2 * (size_t)j], y[1] - t->y[2 * (size_t)j + 1], 1);
             }
             continue;
         }

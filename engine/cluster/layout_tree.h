@@ -22,8 +22,8 @@ NODISCARD enum err cluster__tree_build(struct cluster__tree *t, const double *y,
                                        struct err_info *err);
 void cluster__tree_release(struct cluster__tree *t);
 
-/* out: sums over the other points j of q^2 (y_i - y_j), both coordinates, and of q = 1 / (1 + |y_i -
- * y_j|^2). A cell whose side is less than theta times its distance counts as its centre; theta 0:
+/* out: sums over the other points j of q^2 (y_i - y_j), both coordinates, and of q = 1 / (1 + |y_i
+ * - y_j|^2). A cell whose side is less than theta times its distance counts as its centre; theta 0:
  * exact. */
 void cluster__tree_push(double out[3], const struct cluster__tree *t, uint32_t i, double theta);
 

@@ -1,6 +1,6 @@
 /* The report on a clustering: what each cluster, member and outlier is like. Everything here comes
- * from means: the mean similarity of a row to a cluster is its product with the cluster's mean, that
- * of two clusters the product of their means. */
+ * from means: the mean similarity of a row to a cluster is its product with the cluster's mean,
+ * that of two clusters the product of their means. */
 #include "engine/cluster/report.h"
 
 #include <math.h>
@@ -91,8 +91,8 @@ static enum err weigh_rows(struct cluster__view *v, double *row, struct err_info
 
     if (!other || !distance || !each)
         return err_set(err, ERR_NOMEM, "no memory for %zu silhouettes", r->n);
-    if ((rc = cluster__nearest_other(other, distance, v->points, v->means, v->labels, &v->job,
-                                     err)))
+    if ((rc =
+             cluster__nearest_other(other, distance, v->points, v->means, v->labels, &v->job, err)))
         return rc;
     cluster__silhouettes(each, v->points, v->means, v->labels, distance, row);
     for (size_t i = 0; i < r->n; i++) {
@@ -231,8 +231,7 @@ static enum err fill(struct cluster__view *v, struct err_info *err)
     return ERR_OK;
 }
 
-size_t cluster_report_memory(size_t n, int d, int clusters,
-                             const struct cluster_report_options *o)
+size_t cluster_report_memory(size_t n, int d, int clusters, const struct cluster_report_options *o)
 {
     const size_t rows = cluster__panels_bytes(n, d), side = n < (size_t)d ? n : (size_t)d;
     const size_t means = (size_t)clusters * ((size_t)d * 12 + 64);
@@ -262,8 +261,7 @@ enum err cluster_report_new(struct cluster_report **out, const float *x, size_t 
     struct cluster_report *r = calloc(1, sizeof *r);
     struct cluster__points p = {.panels = CLUSTER__PANELS_INIT};
     struct cluster__means m = {0, 0, NULL, NULL, NULL};
-    struct cluster__view v = {r,      options, &p, &m,
-                              labels, {options->cores, &options->progress}};
+    struct cluster__view v = {r, options, &p, &m, labels, {options->cores, &options->progress}};
     enum err rc;
 
     if (!r) return err_set(err, ERR_NOMEM, "no memory for a report");

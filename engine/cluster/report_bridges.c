@@ -18,12 +18,12 @@ struct near { /* the graph of one cluster, over its members' places */
     float cut;
 };
 
-struct visit { /* of the depth-first search */
+struct visit {                         /* of the depth-first search */
     uint32_t parent, order, low, size; /* size: of the tree below it */
     uint32_t next;                     /* place to try next */
-    uint32_t cut_off;  /* size of all the parts that hang on it alone */
-    uint32_t largest[2]; /* of these parts */
-    uint32_t part[2];    /* the child that each begins with */
+    uint32_t cut_off;                  /* size of all the parts that hang on it alone */
+    uint32_t largest[2];               /* of these parts */
+    uint32_t part[2];                  /* the child that each begins with */
 };
 
 static void link_tile(void *self, const struct cluster__tile *t)
@@ -107,8 +107,8 @@ static void add_rest(struct visit *v, uint32_t i, uint32_t reached, uint32_t non
     if (v[i].parent != none) add_part(v + i, reached - 1 - v[i].cut_off, none);
 }
 
-/* The part of each place, by its order: the child of the bridge that it hangs on, none for the rest.
- * What is below a place has the orders that follow its own. */
+/* The part of each place, by its order: the child of the bridge that it hangs on, none for the
+ * rest. What is below a place has the orders that follow its own. */
 static void name_parts(uint32_t *part, const struct visit *v, size_t n, uint32_t bridge)
 {
     for (size_t i = 0; i <= n; i++) part[i] = (uint32_t)n;
@@ -188,11 +188,10 @@ static enum err find_bridges(struct cluster__view *view, int cluster, const stru
         add_rest(v, i, top->size, (uint32_t)g->n);
         if (v[i].largest[1] < 2) continue;
         name_parts(part, v, g->n, i);
-        const struct cluster_bridge bridge = {
-            member[i],
-            cluster,
-            {v[i].largest[0], v[i].largest[1]},
-            between(view, v, part, member, g->n, i, top, sum)};
+        const struct cluster_bridge bridge = {member[i],
+                                              cluster,
+                                              {v[i].largest[0], v[i].largest[1]},
+                                              between(view, v, part, member, g->n, i, top, sum)};
         if ((rc = keep(view, bridge, err))) return rc;
     }
     return ERR_OK;

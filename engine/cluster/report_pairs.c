@@ -121,7 +121,8 @@ static enum err load_means(struct cluster__panels *p, const struct cluster__mean
     if (!row) return err_set(err, ERR_NOMEM, "no memory for a mean");
     if ((rc = cluster__panels_init(p, (size_t)m->clusters, m->d, err))) return rc;
     for (int c = 0; c < m->clusters; c++) {
-        for (int k = 0; k < m->d; k++) row[k] = (float)m->mean[(size_t)c * (size_t)m->d + (size_t)k];
+        for (int k = 0; k < m->d; k++)
+            row[k] = (float)m->mean[(size_t)c * (size_t)m->d + (size_t)k];
         cluster__panels_set(p, (size_t)c, row, 1);
     }
     return ERR_OK;

@@ -24,8 +24,8 @@ static inline void rows_unit(float *v, int d)
     for (int k = 0; k < d; k++) v[k] = (float)((double)v[k] / sqrt(square));
 }
 
-/* malloc'd [n][d], unit length: row i belongs to group i % groups (truth[i], where not NULL), spread
- * is its length off the group's direction. groups 0: noise. */
+/* malloc'd [n][d], unit length: row i belongs to group i % groups (truth[i], where not NULL),
+ * spread is its length off the group's direction. groups 0: noise. */
 static inline float *rows_new(size_t n, int d, int groups, double spread, uint32_t *truth,
                               uint64_t seed)
 {

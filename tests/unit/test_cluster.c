@@ -116,8 +116,8 @@ static void plain_average(int32_t *labels, const float *x, size_t n, int d, doub
         size[i] = 1;
         for (size_t j = 0; j < n; j++) {
             for (int k = 0; k < d; k++)
-                s[i * n + j] += (double)x[i * (size_t)d + (size_t)k] *
-                                (double)x[j * (size_t)d + (size_t)k];
+                s[i * n + j] +=
+                    (double)x[i * (size_t)d + (size_t)k] * (double)x[j * (size_t)d + (size_t)k];
             if (apart && apart[i] == apart[j]) s[i * n + j] = -1e9;
         }
     }
@@ -135,8 +135,8 @@ static void plain_average(int32_t *labels, const float *x, size_t n, int d, doub
         }
         if (best < cut) break;
         for (size_t k = 0; k < n; k++) {
-            const double mean = (size[a] * s[a * n + k] + size[b] * s[b * n + k]) /
-                                (size[a] + size[b]);
+            const double mean =
+                (size[a] * s[a * n + k] + size[b] * s[b * n + k]) / (size[a] + size[b]);
             s[a * n + k] = s[k * n + a] = mean;
             if (labels[k] == (int32_t)b) labels[k] = (int32_t)a;
         }
@@ -276,7 +276,8 @@ static void test_auto_takes_the_rate_that_clusters_allow(void **state)
     assert_true(r->cut_fmr == 1e-2 && r->cut == 0.7f);
     assert_truth(r, truth, GROUPS);
     cluster_result_free(r);
-    float *z = rows_new(N, D, 0, 0, NULL, 7); /* strangers all: the strictest, and nobody is placed */
+    float *z =
+        rows_new(N, D, 0, 0, NULL, 7); /* strangers all: the strictest, and nobody is placed */
     r = run(z, N, D, &o);
     assert_true(r->cut_fmr == 1e-4);
     assert_int_equal(r->outliers, N);

@@ -221,8 +221,8 @@ static void test_bridges(void **state)
     cluster_report_free(r);
 }
 
-/* Graphs drawn at random: a member is a bridge exactly when the rest, without it, is in parts of two
- * or more. */
+/* Graphs drawn at random: a member is a bridge exactly when the rest, without it, is in parts of
+ * two or more. */
 static void test_bridges_against_taking_each_away(void **state)
 {
     (void)state;
@@ -380,21 +380,23 @@ static void test_new_faces_join(void **state)
     float *x = rows_new(N, D, GROUPS, 0.3, truth, 24);
     struct err_info err = ERR_INFO_INIT;
 
-    for (int i = 0; i < OLD; i++) labels[i] = (int32_t)truth[i] < GROUPS - 1 ? (int32_t)truth[i] : -1;
-    assert_int_equal(cluster_assign(out, similarity, x + OLD * D, N - OLD, x, OLD, D, labels, 0.7f,
-                                    NULL, &err),
-                     ERR_OK);
+    for (int i = 0; i < OLD; i++)
+        labels[i] = (int32_t)truth[i] < GROUPS - 1 ? (int32_t)truth[i] : -1;
+    assert_int_equal(
+        cluster_assign(out, similarity, x + OLD * D, N - OLD, x, OLD, D, labels, 0.7f, NULL, &err),
+        ERR_OK);
     for (int i = 0; i < N - OLD; i++) {
         const uint32_t who = truth[OLD + i];
         assert_int_equal(out[i], who < GROUPS - 1 ? (int)who : CLUSTER_OUTLIER);
         assert_true((similarity[i] >= 0.7f) == (out[i] >= 0));
     }
-    /* A photograph with an old face and two new ones of one person: only the old one stays there. */
+    /* A photograph with an old face and two new ones of one person: only the old one stays there.
+     */
     for (int i = 0; i < N; i++) apart[i] = CLUSTER_NO_GROUP;
     apart[0] = apart[OLD] = apart[OLD + GROUPS] = 5;
-    assert_int_equal(cluster_assign(out, NULL, x + OLD * D, N - OLD, x, OLD, D, labels, 0.7f, apart,
-                                    &err),
-                     ERR_OK);
+    assert_int_equal(
+        cluster_assign(out, NULL, x + OLD * D, N - OLD, x, OLD, D, labels, 0.7f, apart, &err),
+        ERR_OK);
     assert_int_equal(out[0], CLUSTER_OUTLIER);
     assert_int_equal(out[GROUPS], CLUSTER_OUTLIER);
     assert_int_equal(out[2 * GROUPS], 0);
