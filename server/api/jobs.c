@@ -2,6 +2,7 @@
 #include "server/api/jobs.h"
 
 #include "server/api/api.h"
+#include "server/api/clusters.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@ enum { LIMIT = 50, LIMIT_MAX = 200 };
 static const char *const no_parameters[] = {NULL};
 
 const struct job_kind api_job_kinds[] = {
+    {"cluster", clusters_job, true},
     {NULL, NULL, false},
 };
 
