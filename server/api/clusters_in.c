@@ -9,19 +9,36 @@
 
 enum { K_MOST = 1000000, WORD_MAX = 20, SEED_MOST = INT32_MAX };
 
-/* In the order of the names below. */
 enum type { TEXT, NUMBER, WHOLE, YES_NO };
-static const enum type types[] = {
-    TEXT,  TEXT,   WHOLE,  WHOLE, WHOLE, TEXT,   NUMBER, NUMBER, NUMBER, WHOLE, WHOLE, WHOLE,
-    WHOLE, YES_NO, YES_NO, TEXT,  TEXT,  YES_NO, TEXT,   TEXT,   YES_NO, TEXT,  TEXT,  YES_NO,
-};
-const char *const clusters_in_names[] = {
-    "algorithm",  "metric", "k",          "k_min",      "k_max",    "k_by",  "cut",
-    "eps",        "fmr",    "min_size",   "min_points", "restarts", "seed",  "cannot_link",
-    "must_link",  "layout", "title",      "job",        "face",     "model", "precropped",
-    "collection", "tag",    "unassigned", NULL,
-};
-_Static_assert(ARRAY_LEN(types) + 1 == ARRAY_LEN(clusters_in_names), "a type for each name");
+#define OPTIONS(X)                                                                                 \
+    X(algorithm, TEXT)                                                                             \
+    X(metric, TEXT)                                                                                \
+    X(k, WHOLE)                                                                                    \
+    X(k_min, WHOLE)                                                                                \
+    X(k_max, WHOLE)                                                                                \
+    X(k_by, TEXT)                                                                                  \
+    X(cut, NUMBER)                                                                                 \
+    X(eps, NUMBER)                                                                                 \
+    X(fmr, NUMBER)                                                                                 \
+    X(min_size, WHOLE)                                                                             \
+    X(min_points, WHOLE)                                                                           \
+    X(restarts, WHOLE)                                                                             \
+    X(seed, WHOLE)                                                                                 \
+    X(cannot_link, YES_NO)                                                                         \
+    X(must_link, YES_NO)                                                                           \
+    X(layout, TEXT)                                                                                \
+    X(title, TEXT)                                                                                 \
+    X(job, YES_NO)                                                                                 \
+    X(face, TEXT)                                                                                  \
+    X(model, TEXT)                                                                                 \
+    X(precropped, YES_NO)                                                                          \
+    X(collection, TEXT)                                                                            \
+    X(tag, TEXT)                                                                                   \
+    X(unassigned, YES_NO)
+#define NAME(name, type) #name,
+#define TYPE(name, type) type,
+const char *const clusters_in_names[] = {OPTIONS(NAME) NULL};
+static const enum type types[] = {OPTIONS(TYPE)};
 
 static json_t *value_of(enum type type, const char *text)
 {

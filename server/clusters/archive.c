@@ -190,11 +190,13 @@ enum err archive_read(struct buf *out, struct archive *a, int i, struct err_info
     zip_stat_init(&st);
     pthread_mutex_lock(&a->lock);
     zip_file_t *f = NULL;
-    if (zip_stat_index(a->zip, (zip_uint64_t)i, 0, &st) ||
-        !(f = zip_fopen_index(a->zip, (zip_uint64_t)i, 0)))
-        rc = err_set(err, ERR_BAD_IMAGE, "it cannot be unpacked: %.200s", zip_strerror(a->zip));
-    else if (!(rc = check_entry(&st, err)))
+    const bool known = !zip_stat_index(a->zip, (zip_uint64_t)i, 0, &st);
+    rc = known ? check_entry(&st, err) : ERR_OK;
+    if (!rc && known) f = zip_fopen_index(a->zip, (zip_uint64_t)i, 0);
+    if (f)
         rc = inflate_entry(out, f, (size_t)st.size, err);
+    else if (!rc)
+        rc = err_set(err, ERR_BAD_IMAGE, "it cannot be unpacked: %.200s", zip_strerror(a->zip));
     if (f) zip_fclose(f);
     pthread_mutex_unlock(&a->lock);
     if (!rc && archive_is_zip(out->data, out->len))

@@ -4,6 +4,7 @@
 #include "server/clusters/archive.h"
 #include "server/clusters/faces.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ struct embedding {
     struct engine *engine;
     struct clusters_photos *photos;
     struct analyse_options analyse;
-    bool thumbnails;
+    atomic_bool thumbnails; /* goes out when there are enough */
     const struct cluster_progress *progress;
     json_t *truths; /* name -> number */
     size_t next;    /* the feeder's */
@@ -60,7 +61,7 @@ static void *embed_one(void *self, size_t index, const char *name)
     o->rc = clusters_photo_read(&bytes, &e->photos->photo[index], &o->err);
     if (!o->rc)
         o->rc = engine_analyse(e->engine, bytes.data, bytes.len, &e->analyse, &o->a, &o->err);
-    if (!o->rc && e->thumbnails) o->rc = make_thumbnails(o, e->engine, &bytes);
+    if (!o->rc && atomic_load(&e->thumbnails)) o->rc = make_thumbnails(o, e->engine, &bytes);
     return o;
 }
 
@@ -143,7 +144,7 @@ static bool take_result(void *self, size_t index, const char *name, void *result
     e->rc = result ? take_one(e, index, result)
                    : err_set(e->err, ERR_NOMEM, "no memory for a photograph");
     drop_one(result);
-    e->thumbnails = e->thumbnails && e->out->n < CLUSTERS_THUMBNAILS_MAX;
+    if (e->out->n >= CLUSTERS_THUMBNAILS_MAX) atomic_store(&e->thumbnails, false);
     if (!e->rc && e->progress->tell &&
         !e->progress->tell(e->progress->self, "embedding", index + 1, e->photos->n))
         e->rc = err_set(e->err, ERR_CANCELLED, "cancelled");
@@ -178,7 +179,6 @@ enum err clusters_embed(struct clusters_faces *out, struct engine *e, struct clu
                                         .select = o->face,
                                         .precropped = o->precropped,
                                         .embedding = true},
-                            .thumbnails = thumbnails,
                             .progress = &work->progress,
                             .truths = json_object(),
                             .err = err};
@@ -186,6 +186,7 @@ enum err clusters_embed(struct clusters_faces *out, struct engine *e, struct clu
                                    drop_one,  &run,      (int)(workers < p->n ? workers : p->n)};
     enum err rc = about_model(&f, e, o->model, err);
 
+    atomic_init(&run.thumbnails, thumbnails);
     if (!rc && !run.truths) rc = err_set(err, ERR_NOMEM, "no memory for names");
     if (!rc && p->n) rc = ordered_run(&w, err);
     if (!rc) rc = run.rc;
