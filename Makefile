@@ -11,7 +11,7 @@ ifeq ($(origin CC),default)
 CC      := gcc
 endif
 O       := build/$(BUILD)
-PKGS    := libmicrohttpd jansson sqlite3 libjpeg spng libwebp libwebpdemux nettle
+PKGS    := libmicrohttpd jansson sqlite3 libjpeg spng libwebp libwebpdemux nettle zlib
 WARN    := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
            -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -fno-common
 OPT.release := -O3 -g -D_FORTIFY_SOURCE=2
@@ -47,7 +47,6 @@ BENCH  := $(wildcard tests/bench/bench_*.c)
 obj     = $(patsubst %.c,$(O)/%.o,$(patsubst $(O)/%,%,$(1)))
 ENGINE_A := $(O)/libengine.a
 IMPORT_A := $(O)/libimport.a
-IMPORT_LIBS := -lz
 SERVER_A := $(O)/libserver.a
 
 say = $(if $(V),,@echo '  $(1) $(patsubst build/%,%,$@)';)
@@ -58,7 +57,7 @@ $(ENGINE_A): $(call obj,$(ENGINE))
 $(IMPORT_A): $(call obj,$(filter-out %/main.c,$(IMPORT)))
 $(SERVER_A): $(call obj,$(SERVER))
 $(O)/visavis $(O)/visavis-import $(UNIT:%.c=$(O)/%) $(FUZZ:%.c=$(O)/%) $(BENCH:%.c=$(O)/%):
-	$(call say,LD) $(CC) $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(ldlibs) $(if $(filter $(IMPORT_A),$^),$(IMPORT_LIBS)) $(EXTRA_LIBS)
+	$(call say,LD) $(CC) $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(ldlibs) $(EXTRA_LIBS)
 %.a:
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $^
 
@@ -134,7 +133,7 @@ test-fresh:
 fuzz: $(filter $(O)/gen/%,$(SERVER))
 	@mkdir -p build/fuzz/include build/fuzz/corpus-$(T)
 	@printf 'void omp_set_num_threads(int);\nint omp_get_max_threads(void);\n' > build/fuzz/include/omp.h
-	clang -I. -Ibuild/fuzz/include -D_GNU_SOURCE -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined $(ENGINE) $(filter-out %/main.c,$(IMPORT)) $(SERVER) tests/fuzz/fuzz_$(T).c -o build/fuzz/fuzz_$(T) -Wl,-rpath,$(BLASDIR) $(ldlibs) $(IMPORT_LIBS)
+	clang -I. -Ibuild/fuzz/include -D_GNU_SOURCE -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined $(ENGINE) $(filter-out %/main.c,$(IMPORT)) $(SERVER) tests/fuzz/fuzz_$(T).c -o build/fuzz/fuzz_$(T) -Wl,-rpath,$(BLASDIR) $(ldlibs)
 	build/fuzz/fuzz_$(T) -max_total_time=$(or $(SECS),60) build/fuzz/corpus-$(T) tests/fuzz/corpus/$(T)
 
 # The arrow is one way: server -> engine -> engine/base. Inside server only the public headers of engine/ and engine/base are seen.
