@@ -180,8 +180,9 @@ static enum err fill(struct train_set *set, const struct train_idx *images,
     if (rc) return rc;
     for (size_t i = 0; i < labels->count; i++)
         if (!has_class(set, label[i]))
-            return err_set(err, ERR_INVALID, "%s: label %zu (byte %zu) is %d, which no character has",
-                           s->labels, i, 8 + i, label[i]);
+            return err_set(err, ERR_INVALID,
+                           "%s: label %zu (byte %zu) is %d, which no character has", s->labels, i,
+                           8 + i, label[i]);
     set->n = labels->count;
     memcpy(set->labels, label, set->n);
     memcpy(set->pixels, images->data, set->n * TRAIN_PIXELS);
