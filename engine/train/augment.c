@@ -24,6 +24,16 @@ void train_plain_glyph(float *out, const uint8_t *glyph)
     for (int i = 0; i < TRAIN_PIXELS; i++) out[i] = (float)glyph[i] / 255.0f;
 }
 
+void train_turn(uint8_t *out, const uint8_t *glyph, int quarter)
+{
+    const int last = TRAIN_SIDE - 1;
+    for (int y = 0; y < TRAIN_SIDE; y++)
+        for (int x = 0; x < TRAIN_SIDE; x++) {
+            const int from[4][2] = {{x, y}, {y, last - x}, {last - x, last - y}, {last - y, x}};
+            *out++ = glyph[from[quarter][1] * TRAIN_SIDE + from[quarter][0]];
+        }
+}
+
 /* m: source = m * (x, y, 1), about the picture's middle. */
 static void random_affine(float m[2][3], struct train_random *r)
 {
@@ -69,7 +79,8 @@ static void change_thickness(float *out, const float *in, float share)
 {
     const float sign = share > 0 ? 1 : -1, part = fabsf(share);
     float padded[TRAIN_SIDE + 2 * MARGIN][TRAIN_SIDE + 2 * MARGIN] = {{0}},
-          across[TRAIN_SIDE + 2 * MARGIN][TRAIN_SIDE] = {{0}};
+                                                           across[TRAIN_SIDE + 2 * MARGIN]
+                                                                 [TRAIN_SIDE] = {{0}};
     for (int y = 0; y < TRAIN_SIDE; y++)
         for (int x = 0; x < TRAIN_SIDE; x++)
             padded[y + MARGIN][x + MARGIN] = sign * in[y * TRAIN_SIDE + x];
@@ -101,9 +112,8 @@ void train_augment(float *out, const uint8_t *glyph, struct train_random *r)
         for (int x = 0; x < TRAIN_SIDE; x++) {
             const float fx = (float)x + between(f.dx, (float)x, (float)y),
                         fy = (float)y + between(f.dy, (float)x, (float)y);
-            bent[y * TRAIN_SIDE + x] =
-                sample(glyph, m[0][0] * fx + m[0][1] * fy + m[0][2],
-                       m[1][0] * fx + m[1][1] * fy + m[1][2]);
+            bent[y * TRAIN_SIDE + x] = sample(glyph, m[0][0] * fx + m[0][1] * fy + m[0][2],
+                                              m[1][0] * fx + m[1][1] * fy + m[1][2]);
         }
     change_thickness(out, bent, (float)(train_uniform(r) * (THICKER + THINNER) - THINNER));
 }

@@ -8,6 +8,9 @@
 /* out [TRAIN_PIXELS]: glyph / 255, as it is. */
 void train_plain_glyph(float *out, const uint8_t *glyph);
 
+/* out: glyph turned by quarter * 90 degrees clockwise; not the same array. */
+void train_turn(uint8_t *out, const uint8_t *glyph, int quarter);
+
 /* A glyph moved and bent at random, in [0, 1]: turned by up to 12 degrees, sheared, scaled by 0.88
  * to 1.12 along each axis, shifted by up to 1.5 pixels; bent along a smooth random field (elastic
  * distortion, Simard, Steinkraus and Platt 2003, on a coarse grid in place of their filter); its

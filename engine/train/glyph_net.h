@@ -12,7 +12,7 @@ struct glyph_net_shape {
     int convolutions; /* a stage */
     int channels[3];
     int dim;
-    int classes; /* > 0: no unit length, but a dense layer to so many classes (softmax) */
+    int classes;    /* > 0: no unit length, but a dense layer to so many classes (softmax) */
     double dropout; /* before the dense layer */
 };
 

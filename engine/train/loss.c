@@ -54,7 +54,7 @@ static void measure(struct train_triplets *t, const void *x, int n, int d,
 struct miner {
     struct train_triplets *t;
     const uint8_t *labels;
-    int n;
+    int period, n;
     double margin;
     struct train_random *r;
 };
@@ -66,6 +66,7 @@ static double apart(const struct miner *m, int i, int j)
 
 static void add(const struct miner *m, int a, int p, int n)
 {
+    m->t->tried++;
     if (p < 0 || n < 0 || m->t->n == m->t->room) return;
     m->t->list[m->t->n++] = (struct train_triplet){(uint16_t)a, (uint16_t)p, (uint16_t)n};
 }
@@ -92,12 +93,12 @@ static bool is_positive(const struct miner *m, int a, int p, int row)
 static bool is_negative(const struct miner *m, int a, int p, int row)
 {
     (void)p;
-    return m->labels[row] != m->labels[a];
+    return (m->labels[row] - m->labels[a]) % m->period != 0;
 }
 
 static bool violates(const struct miner *m, int a, int p, int row)
 {
-    return m->labels[row] != m->labels[a] && apart(m, a, row) < apart(m, a, p) + m->margin;
+    return is_negative(m, a, p, row) && apart(m, a, row) < apart(m, a, p) + m->margin;
 }
 
 static void mine_hardest(const struct miner *m, int a)
@@ -115,7 +116,7 @@ static int semi_hard(const struct miner *m, int a, int p)
     const double from = apart(m, a, p);
     int n = -1, farthest = -1;
     for (int i = 0; i < m->n; i++) {
-        if (m->labels[i] == m->labels[a]) continue;
+        if (!is_negative(m, a, p, i)) continue;
         const double d = apart(m, a, i);
         if (farthest < 0 || d > apart(m, a, farthest)) farthest = i;
         if (d > from && d < from + m->margin && (n < 0 || d < apart(m, a, n))) n = i;
@@ -127,18 +128,17 @@ static void mine_pairs(const struct miner *m, int a, enum train_mining mining)
 {
     for (int p = 0; p < m->n; p++) {
         if (!is_positive(m, a, 0, p)) continue;
-        add(m, a, p,
-            mining == TRAIN_MINE_SEMI_HARD ? semi_hard(m, a, p) : pick(m, a, p, violates));
+        add(m, a, p, mining == TRAIN_MINE_SEMI_HARD ? semi_hard(m, a, p) : pick(m, a, p, violates));
     }
 }
 
-void train_triplets_mine(struct train_triplets *t, const void *x, const uint8_t *labels, int n,
-                         int d, enum train_mining mining, double margin, struct train_random *r,
-                         const struct train_ops *ops)
+void train_triplets_mine(struct train_triplets *t, const void *x, const uint8_t *labels, int period,
+                         int n, int d, enum train_mining mining, double margin,
+                         struct train_random *r, const struct train_ops *ops)
 {
-    const struct miner m = {t, labels, n, margin, r};
+    const struct miner m = {t, labels, period, n, margin, r};
     measure(t, x, n, d, ops);
-    t->n = 0;
+    t->n = t->tried = 0;
     for (int a = 0; a < n; a++) {
         if (mining == TRAIN_MINE_BATCH_HARD)
             mine_hardest(&m, a);

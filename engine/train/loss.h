@@ -32,22 +32,25 @@ struct train_triplet {
 /* For batches of up to `rows` rows. */
 struct train_triplets {
     int rows;
-    void *gram;                /* [rows][rows] elements */
-    double *distance;          /* [rows][rows], squared */
+    void *gram;       /* [rows][rows] elements */
+    double *distance; /* [rows][rows], squared */
     struct train_triplet *list;
     size_t n, room;
-    size_t violating; /* of the last loss: triplets within the margin */
+    size_t tried;     /* anchors, or pairs, that a triplet was looked for */
+    size_t violating; /* of the last loss: triplets within the margin; over tried, what is left to
+                         learn */
 };
 enum { TRAIN_MAX_BATCH = 4096 };
 NODISCARD enum err train_triplets_init(struct train_triplets *t, int rows,
                                        const struct train_ops *ops, struct err_info *err);
 void train_triplets_release(struct train_triplets *t);
 
-/* Chooses from x [n][d], unit rows of classes labels[n]. The list is empty where no class has two
- * rows, or there is only one class. */
-void train_triplets_mine(struct train_triplets *t, const void *x, const uint8_t *labels, int n,
-                         int d, enum train_mining mining, double margin, struct train_random *r,
-                         const struct train_ops *ops);
+/* Chooses from x [n][d], unit rows of classes labels[n]; labels that differ by a multiple of
+ * `period` (one character, turned: an o is one either way) are neither each other's positives nor
+ * negatives. The list is empty where no class has two rows, or there is only one class. */
+void train_triplets_mine(struct train_triplets *t, const void *x, const uint8_t *labels, int period,
+                         int n, int d, enum train_mining mining, double margin,
+                         struct train_random *r, const struct train_ops *ops);
 /* The mean of [D(a, p) + margin - D(a, n)]+ over the list; dx [n][d] is set to its gradient. plain:
  * D is not squared. Distances as train_triplets_mine left them. */
 double train_triplets_loss(struct train_triplets *t, void *dx, const void *x, int n, int d,

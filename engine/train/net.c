@@ -108,9 +108,19 @@ static void add_op(struct train_net *net, const struct nn_graph *g, const struct
         if (notes[i].norm) add_norm(net, i, out, relu);
     } else if (op->kind == NN_MAX_POOL) {
         struct train_layer *l = add_layer(net, TRAIN_POOL, i, in);
-        l->t = (struct train_window){0,        in.h,          in.w,          in.c,       op->kernel[0],
-                                     op->kernel[1], op->stride[0], op->stride[1], op->pad[0],
-                                     op->pad[1],    out.h,         out.w,      out.c};
+        l->t = (struct train_window){0,
+                                     in.h,
+                                     in.w,
+                                     in.c,
+                                     op->kernel[0],
+                                     op->kernel[1],
+                                     op->stride[0],
+                                     op->stride[1],
+                                     op->pad[0],
+                                     op->pad[1],
+                                     out.h,
+                                     out.w,
+                                     out.c};
     } else if (op->kind == NN_PRELU) {
         add_layer(net, TRAIN_ACT, i, out)->w = take(net, op->w_count);
     } else if (op->kind == NN_RELU && !joined) {
@@ -182,9 +192,8 @@ static size_t weights_of(const struct train_layer *l)
 {
     const struct train_window *t = &l->t;
     if (l->w == TRAIN_NONE) return 0;
-    return l->kind == TRAIN_PRODUCT
-               ? (size_t)t->kh * (size_t)t->kw * (size_t)t->c * (size_t)t->oc
-               : (size_t)t->oc;
+    return l->kind == TRAIN_PRODUCT ? (size_t)t->kh * (size_t)t->kw * (size_t)t->c * (size_t)t->oc
+                                    : (size_t)t->oc;
 }
 
 void train_net_init(const struct train_net *net, void *parameters, double *statistics,

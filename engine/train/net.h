@@ -70,12 +70,12 @@ struct train_work {
     int n;    /* of the last forward */
     uint64_t seed;
     char *memory;
-    char **values;    /* [n_layers + 1]; value 0 is the input, to be filled by the caller */
-    uint16_t **from;  /* pools */
-    char **mean;      /* norms: mean and inv [2][c]; l2: lengths [rows] */
-    char *back[2];    /* gradients of values, in turn */
+    char **values;   /* [n_layers + 1]; value 0 is the input, to be filled by the caller */
+    uint16_t **from; /* pools */
+    char **mean;     /* norms: mean and inv [2][c]; l2: lengths [rows] */
+    char *back[2];   /* gradients of values, in turn */
     char *scratch;
-    char *gradient;   /* [parameters] */
+    char *gradient; /* [parameters] */
 };
 NODISCARD enum err train_work_new(struct train_work **out, const struct train_net *net, int rows,
                                   struct err_info *err);

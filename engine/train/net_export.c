@@ -42,12 +42,11 @@ static void export_product(float *w, float *b, const struct train_net *net,
         for (int i = 0; i < c; i++)
             for (int y = 0; y < kh; y++)
                 for (int x = 0; x < kw; x++)
-                    *w++ = (float)(scale *
-                                   get(net, parameters,
-                                       l->w + (((long)y * kw + x) * c + i) * t->oc + o));
+                    *w++ = (float)(scale * get(net, parameters,
+                                               l->w + (((long)y * kw + x) * c + i) * t->oc + o));
         if (b)
-            b[o] = (float)(shift +
-                           scale * (l->b == TRAIN_NONE ? 0 : get(net, parameters, l->b + o)));
+            b[o] =
+                (float)(shift + scale * (l->b == TRAIN_NONE ? 0 : get(net, parameters, l->b + o)));
     }
 }
 

@@ -29,8 +29,7 @@ static size_t place(struct train_work *w, const struct train_net *net)
         if (w->memory) (what) = (void *)(w->memory + at);                                          \
         at += room(elements, bytes);                                                               \
     } while (0)
-    for (int i = 0; i <= net->n_layers; i++)
-        PLACE(w->values[i], rows * value_row(net, i), size);
+    for (int i = 0; i <= net->n_layers; i++) PLACE(w->values[i], rows * value_row(net, i), size);
     for (int i = 0; i < net->n_layers; i++) {
         const struct train_layer *l = &net->layers[i];
         if (l->kind == TRAIN_POOL)

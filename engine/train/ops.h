@@ -28,8 +28,8 @@ struct train_ops {
     /* Elements of scratch that the convolutions need. */
     size_t (*conv_scratch)(const struct train_window *t);
     /* y = x * w + b; b NULL: none. */
-    void (*conv)(void *y, const void *x, const void *w, const void *b,
-                 const struct train_window *t, void *scratch);
+    void (*conv)(void *y, const void *x, const void *w, const void *b, const struct train_window *t,
+                 void *scratch);
     /* dw += the gradient of w; db likewise (NULL: none). */
     void (*conv_weights)(void *dw, void *db, const void *dy, const void *x,
                          const struct train_window *t, void *scratch);
@@ -51,10 +51,11 @@ struct train_ops {
                       size_t pixels, int c);
 
     /* Batch normalisation (Ioffe and Szegedy 2015) over all pixels of this shard: y = gamma xhat +
-     * beta, then relu where asked. mean, inv [c]: the batch's mean and 1 / sqrt(variance + epsilon).
+     * beta, then relu where asked. mean, inv [c]: the batch's mean and 1 / sqrt(variance +
+     * epsilon).
      */
-    void (*norm)(void *y, void *mean, void *inv, const void *x, const void *gamma,
-                 const void *beta, double epsilon, bool relu, size_t pixels, int c);
+    void (*norm)(void *y, void *mean, void *inv, const void *x, const void *gamma, const void *beta,
+                 double epsilon, bool relu, size_t pixels, int c);
     /* y: the output, read where relu. dx may be dy. */
     void (*norm_input)(void *dx, void *dgamma, void *dbeta, const void *dy, const void *x,
                        const void *y, const void *mean, const void *inv, const void *gamma,

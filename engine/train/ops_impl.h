@@ -41,8 +41,9 @@ static bool is_dense(const struct train_window *t)
 /* The window of the gradient's way back, for stride 1: the same kind of product. */
 static struct train_window turned_window(const struct train_window *t)
 {
-    return (struct train_window){t->n,  t->oh, t->ow, t->oc, t->kh, t->kw, 1, 1, t->kh - 1 - t->pt,
-                                 t->kw - 1 - t->pl,   t->h,  t->w,  t->c};
+    return (struct train_window){
+        t->n, t->oh, t->ow, t->oc, t->kh, t->kw, 1, 1, t->kh - 1 - t->pt, t->kw - 1 - t->pl,
+        t->h, t->w,  t->c};
 }
 
 static size_t conv_scratch(const struct train_window *t)
@@ -84,14 +85,14 @@ static void conv(void *y_, const void *x_, const void *w, const void *b,
 {
     REAL *y = y_;
     const REAL *x = x_;
-    struct rows_product k = {x,  (size_t)t->c, 0,    1,     t->c, w, b, y, t->n, t->oc};
+    struct rows_product k = {x, (size_t)t->c, 0, 1, t->c, w, b, y, t->n, t->oc};
     if (is_dense(t)) {
         multiply_rows(&k);
         return;
     }
     const size_t c = (size_t)t->c, row = (size_t)padded_w(t) * c;
-    k = (struct rows_product){NULL, (size_t)t->sw * c, row, t->kh, t->kw * t->c, w, b, NULL,
-                              t->ow, t->oc};
+    k = (struct rows_product){NULL, (size_t)t->sw * c, row, t->kh, t->kw * t->c, w, b, NULL, t->ow,
+                              t->oc};
     for (int i = 0; i < t->n; i++, x += (size_t)t->h * (size_t)t->w * c) {
         const REAL *in = pad_image(scratch, x, t);
         for (int oy = 0; oy < t->oh; oy++, y += (size_t)t->ow * (size_t)t->oc) {
@@ -104,8 +105,7 @@ static void conv(void *y_, const void *x_, const void *w, const void *b,
 
 static void add_bias(REAL *db, const REAL *dy, size_t pixels, int oc)
 {
-    for (size_t p = 0; p < pixels; p++, dy += oc)
-        EACH for (int o = 0; o < oc; o++) db[o] += dy[o];
+    for (size_t p = 0; p < pixels; p++, dy += oc) EACH for (int o = 0; o < oc; o++) db[o] += dy[o];
 }
 
 static void conv_weights(void *dw, void *db, const void *dy_, const void *x_,
@@ -120,9 +120,9 @@ static void conv_weights(void *dw, void *db, const void *dy_, const void *x_,
         return;
     }
     const size_t row = (size_t)padded_w(t) * c;
-    k = (struct weights_product){NULL,  NULL,         (size_t)t->sh * row, (size_t)t->sw * c, row,
-                                 t->kh, t->kw * t->c, t->oh,               t->ow,             t->oc,
-                                 dw};
+    k = (struct weights_product){
+        NULL,  NULL, (size_t)t->sh * row, (size_t)t->sw * c, row, t->kh, t->kw * t->c, t->oh, t->ow,
+        t->oc, dw};
     for (int i = 0; i < t->n; i++) {
         k.in = pad_image(scratch, x + (size_t)i * (size_t)t->h * (size_t)t->w * c, t);
         k.dy = dy + (size_t)i * outs * (size_t)t->oc;
@@ -153,10 +153,11 @@ static void scatter(REAL *dx, const REAL *dy, const REAL *turned, const struct t
                     const int y = oy * t->sh - t->pt + tap / t->kw,
                               x = ox * t->sw - t->pl + tap % t->kw;
                     if (y < 0 || y >= t->h || x < 0 || x >= t->w) continue;
-                    const REAL *w = turned + (size_t)(t->kh * t->kw - 1 - tap) * (size_t)t->oc *
-                                                 (size_t)t->c;
-                    REAL *to = dx + (((size_t)i * (size_t)t->h + (size_t)y) * (size_t)t->w +
-                                     (size_t)x) * (size_t)t->c;
+                    const REAL *w =
+                        turned + (size_t)(t->kh * t->kw - 1 - tap) * (size_t)t->oc * (size_t)t->c;
+                    REAL *to =
+                        dx + (((size_t)i * (size_t)t->h + (size_t)y) * (size_t)t->w + (size_t)x) *
+                                 (size_t)t->c;
                     for (int o = 0; o < t->oc; o++, w += t->c)
                         for (int c = 0; c < t->c; c++) to[c] += dy[o] * w[c];
                 }
@@ -230,8 +231,8 @@ static void act(void *y_, const void *x_, const void *slope_, size_t pixels, int
         EACH for (int k = 0; k < c; k++) y[k] = x[k] > 0 ? x[k] : slope[k] * x[k];
 }
 
-static void act_input(void *dx_, void *dslope_, const void *dy_, const void *x_,
-                      const void *slope_, size_t pixels, int c)
+static void act_input(void *dx_, void *dslope_, const void *dy_, const void *x_, const void *slope_,
+                      size_t pixels, int c)
 {
     REAL *dx = dx_, *dslope = dslope_;
     const REAL *dy = dy_, *x = x_, *slope = slope_;
@@ -239,8 +240,7 @@ static void act_input(void *dx_, void *dslope_, const void *dy_, const void *x_,
         EACH for (size_t i = 0; i < pixels * (size_t)c; i++) dx[i] = x[i] > 0 ? dy[i] : 0;
         return;
     }
-    for (size_t p = 0; p < pixels; p++, x += c, dx += c, dy += c)
-        EACH for (int k = 0; k < c; k++)
+    for (size_t p = 0; p < pixels; p++, x += c, dx += c, dy += c) EACH for (int k = 0; k < c; k++)
         {
             const REAL g = dy[k];
             dslope[k] += x[k] > 0 ? 0 : g * x[k];
@@ -260,8 +260,7 @@ static void norm(void *y_, void *mean_, void *inv_, const void *x_, const void *
     for (size_t p = 0; p < pixels; p++)
         EACH for (int k = 0; k < c; k++) mean[k] += x[p * (size_t)c + (size_t)k];
     for (int k = 0; k < c; k++) mean[k] /= (REAL)pixels;
-    for (size_t p = 0; p < pixels; p++)
-        EACH for (int k = 0; k < c; k++)
+    for (size_t p = 0; p < pixels; p++) EACH for (int k = 0; k < c; k++)
         {
             const REAL d = x[p * (size_t)c + (size_t)k] - mean[k];
             inv[k] += d * d;
@@ -271,8 +270,7 @@ static void norm(void *y_, void *mean_, void *inv_, const void *x_, const void *
         scale[k] = gamma[k] * inv[k];
         shift[k] = beta[k] - mean[k] * scale[k];
     }
-    for (size_t p = 0; p < pixels; p++, x += c, y += c)
-        EACH for (int k = 0; k < c; k++)
+    for (size_t p = 0; p < pixels; p++, x += c, y += c) EACH for (int k = 0; k < c; k++)
         {
             const REAL v = x[k] * scale[k] + shift[k];
             y[k] = v > low ? v : low;

@@ -3,7 +3,8 @@
  * keep a block of outputs in registers. Each output is one chain of multiply-adds in the order of
  * the weights (or of the pixels). */
 
-/* out[p][o] = b[o] + sum over taps t and r < run of in[p pixel + t row + r] w[(t run + r) oc + o] */
+/* out[p][o] = b[o] + sum over taps t and r < run of in[p pixel + t row + r] w[(t run + r) oc + o]
+ */
 struct rows_product {
     const REAL *in;
     size_t pixel, row;
@@ -42,8 +43,8 @@ static void plain_weights(const struct weights_product *k, int first)
         for (int x = 0; x < k->ow; x++) {
             const REAL *dy = k->dy + ((size_t)y * (size_t)k->ow + (size_t)x) * (size_t)k->oc;
             for (int t = 0; t < k->taps; t++) {
-                const REAL *in = k->in + (size_t)y * k->line + (size_t)x * k->pixel +
-                                 (size_t)t * k->row;
+                const REAL *in =
+                    k->in + (size_t)y * k->line + (size_t)x * k->pixel + (size_t)t * k->row;
                 REAL *dw = k->dw + (size_t)t * (size_t)k->run * (size_t)k->oc;
                 for (int r = 0; r < k->run; r++, dw += k->oc)
                     for (int o = first; o < k->oc; o++) dw[o] += in[r] * dy[o];
@@ -65,7 +66,8 @@ static void multiply_weights(const struct weights_product *k)
 
 #else
 
-/* Registers: mr * nv sums, nv weights, one input. 7, 14 and 28 pixels are what glyphs' rows have. */
+/* Registers: mr * nv sums, nv weights, one input. 7, 14 and 28 pixels are what glyphs' rows have.
+ */
 #if defined(SIMD_AVX512)
 enum { MR_MAX = 14, NV = 2, MW_MAX = 12 };
 #define ROW_BLOCKS(F)    F(14) F(7) F(4) F(2) F(1)

@@ -8,6 +8,7 @@
 #include "engine/train/augment.h"
 
 static const double STATISTICS_RATE = 0.01; /* of each shard: 0.08 a step */
+enum { QUARTERS = 4 };
 enum { BATCH_PURPOSE, MINING_PURPOSE, DROPOUT_PURPOSE, GLYPH_PURPOSE }; /* of random numbers */
 
 /* --- making one --- */
@@ -51,12 +52,13 @@ static enum err allocate(struct trainer *t, struct err_info *err)
     t->slopes = mem_aligned(out, sizeof(float));
     t->rows = calloc(batch, sizeof *t->rows);
     t->labels = calloc(batch, sizeof *t->labels);
+    t->turns = calloc(batch, sizeof *t->turns);
     t->members = calloc(t->plan.set->n + 1, sizeof *t->members);
     t->loss = calloc((size_t)t->plan.steps + 1, sizeof *t->loss);
     t->violating = calloc((size_t)t->plan.steps + 1, sizeof *t->violating);
     if (!t->parameters || !t->gradient || !t->turned || !t->m || !t->v || !t->decays ||
-        !t->statistics || !t->embeddings || !t->slopes || !t->rows || !t->labels || !t->members ||
-        !t->loss || !t->violating)
+        !t->statistics || !t->embeddings || !t->slopes || !t->rows || !t->labels || !t->turns ||
+        !t->members || !t->loss || !t->violating)
         return err_set(err, ERR_NOMEM, "no memory to train %zu parameters", p);
     for (int i = 0; i < TRAIN_SHARDS; i++)
         if ((rc = train_work_new(&t->work[i], t->net, t->plan.batch / TRAIN_SHARDS, err)))
@@ -75,6 +77,10 @@ enum err trainer_new(struct trainer **out, const struct train_plan *plan, struct
                        "batch %d and %ld steps: a batch is a multiple of %d up to %d, steps are 1 "
                        "to 10 million",
                        plan->batch, plan->steps, unit, (int)TRAIN_MAX_BATCH);
+    if (plan->turned > 0 && (plan->softmax || plan->set->n_classes * QUARTERS > TRAIN_MAX_CLASSES))
+        return err_set(err, ERR_INVALID,
+                       "turned glyphs are for triplets, and for at most %d classes (there are %d)",
+                       TRAIN_MAX_CLASSES / QUARTERS, plan->set->n_classes);
     struct trainer *t = calloc(1, sizeof *t);
     if (!t) return err_set(err, ERR_NOMEM, "no memory to train");
     t->plan = *plan;
@@ -93,8 +99,8 @@ fail:
 void trainer_free(struct trainer *t)
 {
     if (!t) return;
-    void *const blocks[] = {t->parameters, t->gradient, t->turned, t->m,       t->v,
-                            t->decays,     t->slopes,   t->rows,   t->labels,  t->statistics,
+    void *const blocks[] = {t->parameters, t->gradient, t->turned,    t->m,         t->v,
+                            t->decays,     t->slopes,   t->rows,      t->labels,    t->statistics,
                             t->members,    t->loss,     t->violating, t->embeddings};
     for (size_t i = 0; i < ARRAY_LEN(blocks); i++) free(blocks[i]);
     for (int i = 0; i < TRAIN_SHARDS; i++) train_work_free(t->work[i]);
@@ -115,9 +121,13 @@ static void choose_batch(struct trainer *t)
         int c = 0;
         while (c < TRAIN_MAX_CLASSES - 1 && t->chance[c] <= u) c++;
         const size_t n = t->first[c + 1] - t->first[c];
+        const int turn = t->plan.turned > 0 && train_uniform(&r) < t->plan.turned
+                             ? 1 + (int)train_below(&r, QUARTERS - 1)
+                             : 0;
         for (int k = 0; k < TRAIN_GROUP; k++) {
             t->rows[i + k] = t->members[t->first[c] + train_below(&r, n)];
-            t->labels[i + k] = (uint8_t)c;
+            t->turns[i + k] = (uint8_t)turn;
+            t->labels[i + k] = (uint8_t)(c + turn * t->plan.set->n_classes);
         }
     }
 }
@@ -131,7 +141,8 @@ static void shard_forward(void *arg, int shard, int thread)
     (void)thread;
     for (int i = 0; i < rows; i++) {
         const int row = i * TRAIN_SHARDS + shard;
-        const uint8_t *glyph = t->plan.set->pixels + (size_t)t->rows[row] * TRAIN_PIXELS;
+        uint8_t glyph[TRAIN_PIXELS];
+        train_turn(glyph, t->plan.set->pixels + (size_t)t->rows[row] * TRAIN_PIXELS, t->turns[row]);
         float *x = (float *)(void *)w->values[0] + (size_t)i * TRAIN_PIXELS;
         struct train_random r =
             train_random_of(t->plan.seed, (uint64_t)t->step, GLYPH_PURPOSE + (uint64_t)row);
@@ -140,8 +151,8 @@ static void shard_forward(void *arg, int shard, int thread)
         else
             train_plain_glyph(x, glyph);
     }
-    struct train_random r = train_random_of(t->plan.seed ^ DROPOUT_PURPOSE, (uint64_t)t->step,
-                                            (uint64_t)shard);
+    struct train_random r =
+        train_random_of(t->plan.seed ^ DROPOUT_PURPOSE, (uint64_t)t->step, (uint64_t)shard);
     const float *y = train_work_forward(w, t->net, t->parameters, rows, train_next(&r));
     for (int i = 0; i < rows; i++)
         memcpy(t->embeddings + (size_t)(i * TRAIN_SHARDS + shard) * out, y + (size_t)i * out,
@@ -186,12 +197,12 @@ static double find_loss(struct trainer *t, double *violating)
     if (t->plan.softmax)
         return t->net->ops->softmax_loss(t->slopes, t->embeddings, t->labels, 1 / (double)n,
                                          (size_t)n, d);
-    train_triplets_mine(&t->triplets, t->embeddings, t->labels, n, d, t->plan.mining,
-                        t->plan.margin, &r, t->net->ops);
-    const double loss = train_triplets_loss(&t->triplets, t->slopes, t->embeddings, n, d,
-                                            train_mining_plain(t->plan.mining), t->plan.margin,
-                                            t->net->ops);
-    if (t->triplets.n) *violating = (double)t->triplets.violating / (double)t->triplets.n;
+    train_triplets_mine(&t->triplets, t->embeddings, t->labels, t->plan.set->n_classes, n, d,
+                        t->plan.mining, t->plan.margin, &r, t->net->ops);
+    const double loss =
+        train_triplets_loss(&t->triplets, t->slopes, t->embeddings, n, d,
+                            train_mining_plain(t->plan.mining), t->plan.margin, t->net->ops);
+    if (t->triplets.tried) *violating = (double)t->triplets.violating / (double)t->triplets.tried;
     return loss;
 }
 

@@ -29,6 +29,10 @@ struct train_plan {
     double margin;
     struct train_optim optim;
     bool augment;
+    /* Share of the groups whose glyphs are turned by 90, 180 or 270 degrees and count as other
+     * classes (as Omniglot's are multiplied in Vinyals et al. 2016): more shapes to tell apart, for
+     * classes that are not seen. Not for softmax. */
+    double turned;
 };
 
 struct trainer {
@@ -39,10 +43,11 @@ struct trainer {
     double *statistics;
     struct train_work *work[TRAIN_SHARDS];
     struct train_triplets triplets;
-    float *embeddings, *slopes; /* [batch][out_row] */
-    uint32_t *rows;             /* [batch]: glyphs of the set */
-    uint8_t *labels;            /* [batch] */
-    uint32_t *members;          /* the set's glyphs, class by class */
+    float *embeddings, *slopes;          /* [batch][out_row] */
+    uint32_t *rows;                      /* [batch]: glyphs of the set */
+    uint8_t *labels;                     /* [batch]: class + turn * the set's classes */
+    uint8_t *turns;                      /* [batch]: quarters */
+    uint32_t *members;                   /* the set's glyphs, class by class */
     size_t first[TRAIN_MAX_CLASSES + 1]; /* of each class, in members */
     double chance[TRAIN_MAX_CLASSES];    /* cumulative */
     long step;                           /* done */
