@@ -83,7 +83,7 @@ $(O)/gen/migrations.c: $(wildcard migrations/*.sql) migrations Makefile
 	   done; echo '{ 0, 0, 0 } };'; } > $@.tmp && mv $@.tmp $@
 
 # Files that the binary carries -> C arrays (server/assets.h names them).
-ASSETS := openapi.yaml $(wildcard deploy/models/*.json)
+ASSETS := openapi.yaml $(wildcard deploy/models/*.json deploy/models/*.safetensors)
 $(O)/gen/assets.c: $(ASSETS) Makefile
 	@mkdir -p $(@D)
 	@{ echo '/* Generated from $(ASSETS) by make. */'; echo '#include "server/assets.h"'; \
@@ -123,7 +123,7 @@ install: all
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/visavis.service
 bench: $(BENCH:%.c=$(O)/%) all
 	@set -e; for t in $(BENCH:%.c=$(O)/%); do $$t; done
-bench-peers: all $(O)/tests/bench/bench_face
+bench-peers: all $(O)/tests/bench/bench_face $(O)/tests/bench/bench_train
 	@tests/peers/run.sh $(O)
 test-peers: all
 	@tests/peers/test.sh $(O)
@@ -144,6 +144,7 @@ layers:
 	@! grep -rn '#include "engine/' engine/nn | grep -vE '"engine/(base|nn)/'
 	@! grep -rn '#include "engine/' engine/model | grep -vE '"engine/(base|nn|model)/'
 	@! grep -rn '#include "engine/' engine/match | grep -vE '"engine/(base/|match)'
+	@! grep -rn '#include "engine/' engine/train | grep -vE '"engine/(base|image|nn|model|train)/|"engine/(match|train)\.h'
 	@! grep -rn '#include "engine/' server | grep -vE '"engine/((engine|match|cluster|train)\.h|base/)'
 	@! grep -rnE '#include <(microhttpd|sqlite3)' engine
 	@! grep -rn '#include <jansson' engine | grep -vE '^engine/(model|match|base)/'

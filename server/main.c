@@ -19,6 +19,8 @@ static const struct command {
     {"classify", cli_classify, "whom a model's own classifier takes a face for"},
     {"verify", cli_verify, "do two pictures show one person? exit 0 yes, 1 no"},
     {"eval", cli_eval, "measure accuracy and error rates on labelled pictures"},
+    {"recognise", cli_recognise, "which handwritten characters pictures show"},
+    {"train", cli_train, "train the embedder of handwritten characters"},
     {"serve", cli_serve, "the HTTP server"},
     {"model", cli_model, "the models: fetch, import, list, show, bench"},
     {"key", cli_key, "keys for clients beyond loopback: create, list, revoke"},
@@ -28,7 +30,7 @@ static void help(FILE *to)
 {
     fputs("usage: visavis COMMAND [OPTIONS]\n\n", to);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].what);
+        fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].what);
     fputs("\nvisavis COMMAND --help tells about one of them; visavis --version which build this "
           "is.\n",
           to);

@@ -27,5 +27,8 @@ fi
 models=${VISAVIS_MODELS:-${XDG_CACHE_HOME:-$HOME/.cache}/visavis/models}
 $venv/bin/python tests/peers/compare.py --visavis "$build/visavis" --bench-face "$build/tests/bench/bench_face" \
     --models $venv/models --pictures ../shared/data/faces --work build/peers
-exec $venv/bin/python tests/peers/compare_vgg.py --visavis "$build/visavis" --work build/peers-vgg \
-    "$models"/{mtcnn-p,mtcnn-r,mtcnn-o,dlib-5point}.safetensors
+missed=0
+$venv/bin/python tests/peers/compare_train.py --bench-train "$build/tests/bench/bench_train" || missed=1
+$venv/bin/python tests/peers/compare_vgg.py --visavis "$build/visavis" --work build/peers-vgg \
+    "$models"/{mtcnn-p,mtcnn-r,mtcnn-o,dlib-5point}.safetensors || missed=1
+exit $missed
