@@ -99,9 +99,9 @@ fail:
 void trainer_free(struct trainer *t)
 {
     if (!t) return;
-    void *const blocks[] = {t->parameters, t->gradient, t->turned,    t->m,         t->v,
-                            t->decays,     t->slopes,   t->rows,      t->labels,    t->statistics,
-                            t->members,    t->loss,     t->violating, t->embeddings};
+    void *const blocks[] = {t->turns,      t->parameters, t->gradient, t->turned,    t->m,
+                            t->v,          t->decays,     t->slopes,   t->rows,      t->labels,
+                            t->statistics, t->members,    t->loss,     t->violating, t->embeddings};
     for (size_t i = 0; i < ARRAY_LEN(blocks); i++) free(blocks[i]);
     for (int i = 0; i < TRAIN_SHARDS; i++) train_work_free(t->work[i]);
     train_triplets_release(&t->triplets);
