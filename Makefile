@@ -12,7 +12,7 @@ ifeq ($(origin CC),default)
 CC      := gcc
 endif
 O       := build/$(BUILD)
-PKGS    := libmicrohttpd jansson sqlite3 libzip libjpeg spng libwebp libwebpdemux nettle cairo
+PKGS    := libmicrohttpd jansson sqlite3 libzip libjpeg spng libwebp libwebpdemux nettle cairo zlib
 WARN    := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
            -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -fno-common
 OPT.release := -O3 -g -D_FORTIFY_SOURCE=2
@@ -51,7 +51,6 @@ DRIVER := $(patsubst %.c,$(O)/%,$(wildcard tests/peers/*_driver.c))
 obj     = $(patsubst %.c,$(O)/%.o,$(patsubst $(O)/%,%,$(1)))
 ENGINE_A := $(O)/libengine.a
 IMPORT_A := $(O)/libimport.a
-IMPORT_LIBS := -lz
 SERVER_A := $(O)/libserver.a
 
 say = $(if $(V),,@echo '  $(1) $(patsubst build/%,%,$@)';)
@@ -62,7 +61,7 @@ $(ENGINE_A): $(call obj,$(ENGINE))
 $(IMPORT_A): $(call obj,$(filter-out %/main.c,$(IMPORT)))
 $(SERVER_A): $(call obj,$(SERVER))
 $(O)/visavis $(O)/visavis-import $(UNIT:%.c=$(O)/%) $(FUZZ:%.c=$(O)/%) $(BENCH:%.c=$(O)/%) $(OTHER:%.c=$(O)/%):
-	$(call say,LD) $(CC) $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(ldlibs) $(if $(filter $(IMPORT_A),$^),$(IMPORT_LIBS)) $(EXTRA_LIBS)
+	$(call say,LD) $(CC) $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(ldlibs) $(EXTRA_LIBS)
 %.a:
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $^
 
@@ -88,7 +87,7 @@ $(O)/gen/migrations.c: $(wildcard migrations/*.sql) migrations Makefile
 	   done; echo '{ 0, 0, 0 } };'; } > $@.tmp && mv $@.tmp $@
 
 # Files that the binary carries -> C arrays (server/assets.h names them).
-ASSETS := openapi.yaml $(wildcard deploy/models/*.json) $(wildcard server/web/report*)
+ASSETS := openapi.yaml $(wildcard deploy/models/*.json deploy/models/*.safetensors) $(wildcard server/web/report*)
 $(O)/gen/assets.c: $(ASSETS) Makefile
 	@mkdir -p $(@D)
 	@{ echo '/* Generated from $(ASSETS) by make. */'; echo '#include "server/assets.h"'; \
@@ -134,7 +133,7 @@ bench: $(BENCH:%.c=$(O)/%) all
 	@set -e; for t in $(BENCH:%.c=$(O)/%); do $$t; done
 torture: $(O)/tests/torture/torture
 	$(O)/tests/torture/torture $(or $(ROUNDS),300)
-bench-peers: all $(O)/tests/bench/bench_face $(DRIVER)
+bench-peers: all $(O)/tests/bench/bench_face $(O)/tests/bench/bench_train $(DRIVER)
 	@tests/peers/run.sh $(O)
 test-peers: all $(DRIVER)
 	@tests/peers/test.sh $(O)
@@ -144,7 +143,7 @@ test-fresh:
 fuzz: $(filter $(O)/gen/%,$(SERVER))
 	@mkdir -p build/fuzz/include build/fuzz/corpus-$(T)
 	@printf 'void omp_set_num_threads(int);\nint omp_get_max_threads(void);\n' > build/fuzz/include/omp.h
-	clang -I. -Ibuild/fuzz/include -D_GNU_SOURCE -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined $(ENGINE) $(filter-out %/main.c,$(IMPORT)) $(SERVER) tests/fuzz/fuzz_$(T).c -o build/fuzz/fuzz_$(T) -Wl,-rpath,$(BLASDIR) $(ldlibs) $(IMPORT_LIBS)
+	clang -I. -Ibuild/fuzz/include -D_GNU_SOURCE -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined $(ENGINE) $(filter-out %/main.c,$(IMPORT)) $(SERVER) tests/fuzz/fuzz_$(T).c -o build/fuzz/fuzz_$(T) -Wl,-rpath,$(BLASDIR) $(ldlibs)
 	build/fuzz/fuzz_$(T) -max_total_time=$(or $(SECS),60) build/fuzz/corpus-$(T) tests/fuzz/corpus/$(T)
 
 # The arrow is one way: server -> engine -> engine/base. Inside server only the public headers of engine/ and engine/base are seen.
@@ -159,6 +158,7 @@ layers:
 	@! grep -rn '#include "engine/' engine/match | grep -vE '"engine/(base/|match)'
 	@! grep -rn '#include "engine/' engine/cluster | grep -vE '"engine/(base/|cluster)'
 	@! grep -rnE '#include "server/(store|jobs|cli|http|gallery)/' server/report
+	@! grep -rn '#include "engine/' engine/train | grep -vE '"engine/(base|image|nn|model|train)/|"engine/(match|train)\.h'
 	@! grep -rn '#include "engine/' server | grep -vE '"engine/((engine|match|cluster|train)\.h|base/)'
 	@! grep -rnE '#include <(microhttpd|sqlite3)' engine
 	@! grep -rn '#include <jansson' engine | grep -vE '^engine/(model|match|base)/'
@@ -166,7 +166,7 @@ layers:
 	@! grep -rn '#include <sqlite3'    server | grep -v '^server/store/'
 	@! grep -rn '#include "server/http' server/store server/api server/cli | grep -vE 'server/http/(request|reply|http)\.h'
 headers:
-	@set -e; for h in $$(find engine server -name '*.h' ! -name 'simd_impl*'); do $(CC) $(ccflags) -Werror -fsyntax-only -x c $$h; done
+	@set -e; for h in $$(find engine server -name '*.h' ! -name 'simd_impl*' ! -name 'ops_*'); do $(CC) $(ccflags) -Werror -fsyntax-only -x c $$h; done
 fmt:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 fmt-check:

@@ -28,7 +28,7 @@ static enum err check_input(const struct embedder *e, struct err_info *err)
         return err_set(err, ERR_UNSUPPORTED,
                        "model %.64s takes %d x %d pixels, squares of up to %d can be made",
                        e->model->name, in->w, in->h, EMBEDDER_MAX_SIDE);
-    if (in->crop == CROP_NONE || (in->crop == CROP_DLIB_CHIP && in->w != CHIP_SIDE))
+    if ((in->crop == CROP_NONE && !in->grey) || (in->crop == CROP_DLIB_CHIP && in->w != CHIP_SIDE))
         return err_set(err, ERR_UNSUPPORTED,
                        "model %.64s wants a %d x %d crop of a kind that this version cannot make",
                        e->model->name, in->w, in->h);
@@ -131,9 +131,15 @@ void embedder_close(struct embedder *e)
 
 /* --- from a face to the network's input --- */
 
+/* Floats of one crop. */
+static size_t crop_floats(const struct model_input *in)
+{
+    return (in->grey ? 1 : 3) * (size_t)in->w * (size_t)in->h;
+}
+
 size_t embedder_row_floats(const struct embedder *e)
 {
-    return 3 * (size_t)e->input.w * (size_t)e->input.h * (size_t)e->crops->n;
+    return crop_floats(&e->input) * (size_t)e->crops->n;
 }
 
 /* The detector's box in a square, turned with the eyes where asked. */
@@ -222,6 +228,10 @@ enum err embedder_rows(float *rows, uint8_t *chip, const struct embedder *e,
     struct chip_place place[CROP_SOURCE_COUNT];
     enum err rc;
 
+    if (e->input.crop == CROP_NONE)
+        return err_set(err, ERR_INVALID,
+                       "model %.64s is not for faces: its pictures are cut already (precropped)",
+                       e->model->name);
     if (!cuts) return err_set(err, ERR_NOMEM, "no memory for a chip");
     if ((rc = find_places(place, e, f, err))) return rc;
     for (int i = 0; i < e->crops->n; i++) {
@@ -231,7 +241,7 @@ enum err embedder_rows(float *rows, uint8_t *chip, const struct embedder *e,
             before->dx != c->dx || before->dy != c->dy || before->degrees != c->degrees)
             if ((rc = cut(cuts, e, f, place, c, err))) return rc;
         if (!i && chip) memcpy(chip, cuts, 3 * pixels);
-        embed_input(rows + (size_t)i * 3 * pixels, cuts, &e->input, c->mirror);
+        embed_input(rows + (size_t)i * crop_floats(&e->input), cuts, &e->input, c->mirror);
     }
     return ERR_OK;
 }
@@ -251,7 +261,7 @@ enum err embedder_rows_precropped(float *rows, int *crops, const struct embedder
     /* all that a chip without its surroundings allows: its mirror */
     *crops = e->crops->n > 1 ? 2 : 1;
     for (int i = 0; i < *crops; i++)
-        embed_input(rows + (size_t)i * 3 * (size_t)in->w * (size_t)in->h, chip->rgb, in, i == 1);
+        embed_input(rows + (size_t)i * crop_floats(in), chip->rgb, in, i == 1);
     return ERR_OK;
 }
 

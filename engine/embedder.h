@@ -51,8 +51,9 @@ struct embedder_face {
 
 /* Floats of a face's input rows: all crops. */
 size_t embedder_row_floats(const struct embedder *e);
-/* The network's input for one face: rows [crops][3][h][w], caller's. chip: the first crop's pixels,
- * RGB8 [h][w][3], or NULL. ERR_INVALID: its points or box give no place; ERR_NOMEM. */
+/* The network's input for one face: rows [crops][3 or 1][h][w], caller's. chip: the first crop's
+ * pixels, RGB8 [h][w][3], or NULL. ERR_INVALID: its points or box give no place, or the model takes
+ * only pictures that are cut; ERR_NOMEM. */
 NODISCARD enum err embedder_rows(float *rows, uint8_t *chip, const struct embedder *e,
                                  const struct embedder_face *f, struct err_info *err);
 /* A picture that is the chip already; any size. crops: how many rows, 1 or (with its mirror) 2. */

@@ -23,6 +23,8 @@ static const struct command {
     {"identify", cli_identify, "who of a collection is on these pictures?"},
     {"cluster", cli_cluster, "which of the faces on these pictures belong together?"},
     {"eval", cli_eval, "measure accuracy and error rates on labelled pictures"},
+    {"recognise", cli_recognise, "which handwritten characters pictures show"},
+    {"train", cli_train, "train the embedder of handwritten characters"},
     {"serve", cli_serve, "the HTTP server"},
     {"model", cli_model, "the models: fetch, import, list, show, bench"},
     {"key", cli_key, "keys for clients beyond loopback: create, list, revoke"},

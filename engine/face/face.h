@@ -239,7 +239,8 @@ void mask_from_points(struct face_mask *out, const struct detection *d, const in
 void mask_raster(uint8_t *out, int x, int y, int w, int h, const struct face_mask *m);
 
 /* --- embed.c --- */
-/* Chip bytes -> the network's input planes: out [3][h][w]. mirror: columns reversed. */
+/* Chip bytes -> the network's input planes: out [3][h][w], grey: [1][h][w]. mirror: columns
+ * reversed. */
 void embed_input(float *out, const uint8_t *chip, const struct model_input *in, bool mirror);
 
 #endif

@@ -3,7 +3,8 @@
  *   {"width":150,"height":150,"channels":"rgb","mean":[..3],"scale":[..3],"crop":"dlib_chip","padding":0.25,
  *    "points":[[x,y] x 5],"average":"mirror","dim":128}
  *
- * Every key is always there but points, which only crop "similarity" has, and output (a name of the
+ * channels: rgb, bgr, or grey (one channel; mean and scale are three equal numbers). Every key is
+ * always there but points, which only crop "similarity" has, and output (a name of the
  * graph's), which is "embedding" where it is not said. */
 #include <limits.h>
 #include <math.h>
@@ -30,11 +31,14 @@ enum err model__input_to_json(char **text, const struct model_input *in, struct 
 {
     if ((unsigned)in->crop >= ARRAY_LEN(CROPS))
         return err_set(err, ERR_INTERNAL, "unknown crop %d", in->crop);
-    json_auto_t *j =
-        json_pack("{s:i, s:i, s:s, s:o, s:o, s:s, s:f, s:s, s:i}", "width", in->w, "height", in->h,
-                  "channels", in->bgr ? "bgr" : "rgb", "mean", real_list(in->mean, 3), "scale",
-                  real_list(in->scale, 3), "crop", CROPS[in->crop], "padding", (double)in->padding,
-                  "average", in->average[0] ? in->average : "none", "dim", in->dim);
+    json_auto_t *j = json_pack("{s:i, s:i, s:s, s:o, s:o, s:s, s:f, s:s, s:i}", "width", in->w,
+                               "height", in->h, "channels",
+                               in->grey  ? "grey"
+                               : in->bgr ? "bgr"
+                                         : "rgb",
+                               "mean", real_list(in->mean, 3), "scale", real_list(in->scale, 3),
+                               "crop", CROPS[in->crop], "padding", (double)in->padding, "average",
+                               in->average[0] ? in->average : "none", "dim", in->dim);
     if (j && in->crop == CROP_SIMILARITY) {
         json_t *points = json_array();
         for (int i = 0; i < 5; i++) json_array_append_new(points, real_list(in->points[i], 2));
@@ -101,7 +105,8 @@ enum err model__input_from_json(struct model_input *out, const char *text, struc
         wrong = "width";
     else if (!in_range(json_object_get(j, "height"), &in.h, SIDE_MAX) || !in.w != !in.h)
         wrong = "height";
-    else if (!channels || (strcmp(channels, "rgb") != 0 && strcmp(channels, "bgr") != 0))
+    else if (!channels || (strcmp(channels, "rgb") != 0 && strcmp(channels, "bgr") != 0 &&
+                           strcmp(channels, "grey") != 0))
         wrong = "channels";
     else if (!finite_list(in.mean, 3, json_object_get(j, "mean")))
         wrong = "mean";
@@ -121,6 +126,7 @@ enum err model__input_from_json(struct model_input *out, const char *text, struc
         wrong = "a key (one is unknown)";
     if (wrong) return err_set(err, ERR_MODEL, "visavis.input: %s is missing or wrong", wrong);
     in.bgr = strcmp(channels, "bgr") == 0;
+    in.grey = strcmp(channels, "grey") == 0;
     in.padding = (float)json_number_value(json_object_get(j, "padding"));
     *out = in;
     return ERR_OK;

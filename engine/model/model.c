@@ -148,6 +148,9 @@ static enum err check_input(const struct model *m, struct err_info *err)
     if (g->in_h != in->h || g->in_w != in->w)
         return err_set(err, ERR_MODEL, "the graph takes %dx%d, visavis.input says %dx%d", g->in_w,
                        g->in_h, in->w, in->h);
+    if (in->grey && g->in_c != 1)
+        return err_set(err, ERR_MODEL, "visavis.input says grey, the graph takes %d channels",
+                       g->in_c);
     if (m->role == MODEL_EMBEDDER && in->dim < 1)
         return err_set(err, ERR_MODEL, "an embedder needs dim >= 1, found %d", in->dim);
     return ERR_OK;
@@ -192,6 +195,7 @@ static enum err read_model(struct model *m, bool verify, struct err_info *err)
     m->restricted = strcmp(restricted, "false") != 0;
     m->calibration = st_meta(m->st, "visavis.calibration");
     m->note = st_meta(m->st, "visavis.note");
+    m->training = st_meta(m->st, "visavis.training");
     if ((rc = model__classes_read(m, st_meta(m->st, "visavis.classes"), err))) return rc;
     m->bytes = st__bytes(m->st);
     const char *importer = st_meta(m->st, "visavis.importer");

@@ -6,7 +6,8 @@
  * graph_json.c; absent for landmarks); visavis.input (JSON); visavis.license; visavis.source (JSON:
  * file, sha256); visavis.calibration (JSON, optional); visavis.restricted "true" or "false";
  * visavis.classes (JSON, optional: names of output fc8's values); visavis.note (optional: what a
- * person should know of the source); visavis.sha256, the digest of role, graph, input and tensors;
+ * person should know of the source); visavis.training (optional: JSON, how a model of our own was
+ * made); visavis.sha256, the digest of role, graph, input and tensors;
  * visavis.importer (a number, absent before 2), the version of the importers that wrote it. */
 #ifndef VISAVIS_ENGINE_MODEL_MODEL_H
 #define VISAVIS_ENGINE_MODEL_MODEL_H
@@ -42,6 +43,7 @@ enum model_crop {
 struct model_input {
     int w, h;       /* pixels; 0 x 0: any */
     bool bgr;       /* channel order into the network */
+    bool grey;      /* one channel, the mean of red, green and blue; mean[0], scale[0] are its */
     float mean[3];  /* in the network's channel order, on 0..255 */
     float scale[3]; /* input = (v - mean) * scale */
     enum model_crop crop;
@@ -75,7 +77,8 @@ struct model {
     char sha256[65];  /* of this file's graph, tensors and input: changes when answers may change.
                          Not of the calibration. */
     const char *note; /* borrowed from st; NULL: none */
-    char **classes;   /* names of output "fc8"'s values, n_classes; NULL: not known */
+    const char *training; /* JSON text, borrowed from st; NULL: none */
+    char **classes;       /* names of output "fc8"'s values, n_classes; NULL: not known */
     size_t n_classes;
     size_t bytes;            /* of its file */
     const char *calibration; /* JSON text, borrowed from st; NULL: none */
@@ -107,8 +110,9 @@ struct model_draft {
     bool restricted;
     const char *source_file, *source_sha256;
     const char *calibration;
-    const char *classes; /* JSON (model_classes_from_text), or NULL */
-    const char *note;    /* what a person should know of the source, or NULL */
+    const char *classes;  /* JSON (model_classes_from_text), or NULL */
+    const char *note;     /* what a person should know of the source, or NULL */
+    const char *training; /* JSON, or NULL */
 };
 /* Names, one a line, as they go into a draft: *json is the caller's (free). ERR_INVALID names the
  * line. */

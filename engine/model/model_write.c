@@ -75,6 +75,7 @@ static void describe(struct model_writer *w)
         {"visavis.sha256", w->sha256},
         {"visavis.classes", d->classes},
         {"visavis.note", d->note},
+        {"visavis.training", d->training},
         {"visavis.calibration", d->calibration},
     };
     _Static_assert(ARRAY_LEN(meta) <= KEYS_MAX, "room for all");

@@ -5,6 +5,7 @@
 #define VISAVIS_SERVER_CLI_CLI_H
 
 #include "engine/engine.h"
+#include "engine/train.h"
 
 #include <jansson.h>
 
@@ -25,6 +26,8 @@ int cli_model(int argc, char **argv);
 int cli_key(int argc, char **argv);
 int cli_audit(int argc, char **argv);
 int cli_db(int argc, char **argv);
+int cli_train(int argc, char **argv);
+int cli_recognise(int argc, char **argv);
 
 /* --- common.c: what the subcommands share --- */
 
@@ -43,6 +46,7 @@ int cli_fail_err(const struct err_info *err);
 bool cli_int(int *out, const char *option, const char *text, int least, int most);
 bool cli_double(double *out, const char *option, const char *text, double least, double most);
 bool cli_face(enum face_select *out, const char *text);
+bool cli_orientation(enum train_orientation *out, const char *text);
 
 /* The options that open an engine, the same in every subcommand: --models --model --detector
  * --backend

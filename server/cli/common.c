@@ -91,6 +91,14 @@ bool cli_face(enum face_select *out, const char *text)
     return false;
 }
 
+bool cli_orientation(enum train_orientation *out, const char *text)
+{
+    *out = strcmp(text, "transposed") == 0 ? TRAIN_TRANSPOSED : TRAIN_UPRIGHT;
+    if (*out == TRAIN_TRANSPOSED || strcmp(text, "upright") == 0) return true;
+    cli_fail("--orientation is \"%s\", it must be upright or transposed", text);
+    return false;
+}
+
 int cli_engine_option(struct cli_engine *o, int opt, const char *value)
 {
     switch (opt) {

@@ -10,6 +10,7 @@
 #include "engine/base/mem.h"
 #include "server/api/face_json.h"
 #include "server/cli/eval.h"
+#include "server/cli/page.h"
 
 enum {
     TEXT_MAX_BYTES = 64 << 20,
@@ -24,6 +25,7 @@ static const double REPORT_FMR =
 static const char help[] =
     "usage: visavis eval --pairs FILE [--tune FILE] --images DIR [OPTIONS]\n"
     "       visavis eval --all-pairs DIR | --identify DIR [OPTIONS]\n"
+    "       visavis eval --glyphs IMAGES LABELS [--mapping FILE]     (see eval --glyphs --help)\n"
     "  --pairs FILE       pairs in LFW's format; folds: each is judged by a threshold from the "
     "others\n"
     "  --tune FILE        other pairs that choose the threshold, where there are no folds\n"
@@ -353,12 +355,7 @@ static enum err write_file(const char *dir, const char *name, const void *data, 
 
     if (asprintf(&path, "%s/%s", dir, name) < 0)
         return err_set(err, ERR_NOMEM, "no memory for a path");
-    FILE *f = fopen(path, "w");
-    if (!f) return err_set(err, ERR_IO, "%s cannot be written: %s", path, strerror(errno));
-    const bool ok = fwrite(data, 1, len, f) == len && !ferror(f);
-    if (fclose(f) || !ok)
-        return err_set(err, ERR_IO, "%s cannot be written: %s", path, strerror(errno));
-    return ERR_OK;
+    return page_write(path, data, len, err);
 }
 
 /* mkdir -p */
@@ -497,6 +494,8 @@ static int evaluate_presets(const struct eval *v)
 
 int cli_eval(int argc, char **argv)
 {
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--glyphs") == 0) return eval_glyphs(argc, argv);
     struct eval *v = calloc(1, sizeof *v);
     int opt, code = CLI_OK;
 

@@ -151,6 +151,9 @@ NODISCARD enum err eval_all_measure(struct eval_all *out, const struct eval_set 
                                     const struct eval_all_options *o, struct err_info *err);
 void eval_all_release(struct eval_all *a);
 
+/* --- eval_glyphs.c: --glyphs, all of it; returns the exit code --- */
+int eval_glyphs(int argc, char **argv);
+
 /* --- eval_html.c, eval_svg.c: the report --- */
 struct eval_shown_pair {
     uint32_t a, b; /* pictures */

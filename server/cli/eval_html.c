@@ -4,14 +4,9 @@
 #include <string.h>
 
 #include "server/cli/eval.h"
+#include "server/cli/page.h"
 
 enum { THUMBNAIL_SIDE = 128, FILE_MAX_BYTES = 256 << 20, THUMBNAIL_MAX_BYTES = 1 << 20 };
-
-#define TRY(call)                                                                                  \
-    do {                                                                                           \
-        const enum err try_rc = call;                                                              \
-        if (try_rc) return try_rc;                                                                 \
-    } while (0)
 
 static const char style[] =
     ":root{color-scheme:light dark}"
@@ -31,33 +26,10 @@ static const char style[] =
     "@media "
     "print{body{margin:0;max-width:none}h2{break-after:avoid}.plots>div{break-inside:avoid}}";
 
-static enum err text(struct buf *out, const char *s, struct err_info *err)
-{
-    for (; *s; s++) {
-        switch (*s) {
-        case '<':
-            TRY(buf_puts(out, "&lt;", err));
-            break;
-        case '>':
-            TRY(buf_puts(out, "&gt;", err));
-            break;
-        case '&':
-            TRY(buf_puts(out, "&amp;", err));
-            break;
-        case '"':
-            TRY(buf_puts(out, "&quot;", err));
-            break;
-        default:
-            TRY(buf_add(out, s, 1, err));
-        }
-    }
-    return ERR_OK;
-}
-
 static enum err row(struct buf *out, const char *name, const char *value, struct err_info *err)
 {
     TRY(buf_printf(out, err, "<tr><th>%s</th><td>", name));
-    TRY(text(out, value, err));
+    TRY(page_text(out, value, err));
     return buf_puts(out, "</td></tr>\n", err);
 }
 
@@ -138,7 +110,7 @@ static enum err face(struct buf *out, const struct eval_report *r, uint32_t pict
     AUTO_BUF struct buf jpeg = BUF_INIT(THUMBNAIL_MAX_BYTES);
 
     TRY(buf_puts(out, "<img alt=\"", err));
-    TRY(text(out, r->set->names.name[picture], err));
+    TRY(page_text(out, r->set->names.name[picture], err));
     if (im->found) {
         TRY(buf_read_file(&bytes, im->path, err));
         TRY(engine_thumbnail(e, bytes.data, bytes.len, im->box, THUMBNAIL_SIDE, &jpeg, err));
@@ -159,9 +131,9 @@ static enum err gallery(struct buf *out, const char *title, const struct eval_re
         TRY(face(out, r, pairs[i].a, e, err));
         TRY(face(out, r, pairs[i].b, e, err));
         TRY(buf_puts(out, "<figcaption>", err));
-        TRY(text(out, r->set->names.name[pairs[i].a], err));
+        TRY(page_text(out, r->set->names.name[pairs[i].a], err));
         TRY(buf_puts(out, " &middot; ", err));
-        TRY(text(out, r->set->names.name[pairs[i].b], err));
+        TRY(page_text(out, r->set->names.name[pairs[i].b], err));
         if (pairs[i].similarity > -1)
             TRY(buf_printf(out, err, " &middot; %.3f", (double)pairs[i].similarity));
         else
@@ -180,9 +152,9 @@ enum err eval_html(struct buf *out, const struct eval_report *r, struct engine *
                  "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                  "<meta name=\"viewport\" content=\"width=device-width\"><title>",
                  err));
-    TRY(text(out, r->title, err));
+    TRY(page_text(out, r->title, err));
     TRY(buf_printf(out, err, "</title><style>%s</style></head><body>\n<h1>", style));
-    TRY(text(out, r->title, err));
+    TRY(page_text(out, r->title, err));
     TRY(buf_puts(out, "</h1>\n", err));
     TRY(figures(out, r->answer, err));
     TRY(buf_puts(out, "<div class=\"plots\"><div><h2>ROC</h2>\n", err));

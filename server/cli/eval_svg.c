@@ -3,60 +3,12 @@
 #include <stdio.h>
 
 #include "server/cli/eval.h"
+#include "server/cli/page.h"
 
 enum {
-    WIDTH = 560,
-    HEIGHT = 320,
-    LEFT = 54,
-    RIGHT = 14,
-    TOP = 12,
-    BOTTOM = 44,
-    PLOT_W = WIDTH - LEFT - RIGHT,
-    PLOT_H = HEIGHT - TOP - BOTTOM,
     CURVE_STEPS = 32, /* points a decade */
     BARS = 100,
 };
-
-#define TRY(call)                                                                                  \
-    do {                                                                                           \
-        const enum err try_rc = call;                                                              \
-        if (try_rc) return try_rc;                                                                 \
-    } while (0)
-
-static enum err open_svg(struct buf *out, const char *label, struct err_info *err)
-{
-    return buf_printf(out, err, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n",
-                      WIDTH, HEIGHT, label);
-}
-
-static enum err axis_titles(struct buf *out, const char *x, const char *y, struct err_info *err)
-{
-    TRY(buf_printf(out, err,
-                   "<text class=\"t\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
-                   LEFT + PLOT_W / 2, HEIGHT - 6, x));
-    return buf_printf(out, err,
-                      "<text class=\"t\" transform=\"translate(13,%d) rotate(-90)\" "
-                      "text-anchor=\"middle\">%s</text>\n",
-                      TOP + PLOT_H / 2, y);
-}
-
-static enum err tick_y(struct buf *out, double y, const char *label, struct err_info *err)
-{
-    return buf_printf(
-        out, err,
-        "<line class=\"g\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text class=\"n\" x=\"%d\" "
-        "y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
-        LEFT, LEFT + PLOT_W, y, y, LEFT - 5, y + 4, label);
-}
-
-static enum err tick_x(struct buf *out, double x, const char *label, struct err_info *err)
-{
-    return buf_printf(
-        out, err,
-        "<line class=\"g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/><text class=\"n\" "
-        "x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
-        x, x, TOP, TOP + PLOT_H, x, TOP + PLOT_H + 15, label);
-}
 
 enum err eval_svg_roc(struct buf *out, const struct roc *r, double least_fmr, struct err_info *err)
 {
@@ -72,23 +24,24 @@ enum err eval_svg_roc(struct buf *out, const struct roc *r, double least_fmr, st
     }
     /* from 0, .5, .8 or .9: a good curve lies along the top */
     const double base = lowest > 0.92 ? 0.9 : lowest > 0.82 ? 0.8 : lowest > 0.55 ? 0.5 : 0;
-    TRY(open_svg(out, "ROC: true accept rate over false-match rate", err));
+    TRY(page_svg(out, "ROC: true accept rate over false-match rate", err));
     for (int k = 0; k <= n; k++) {
         snprintf(label, sizeof label, k ? "1e-%d" : "1", k);
-        TRY(tick_x(out, LEFT + PLOT_W * (1 - (double)k / n), label, err));
+        TRY(page_tick_x(out, PAGE_LEFT + PAGE_PLOT_W * (1 - (double)k / n), label, err));
     }
     for (int k = 0; k <= 5; k++) {
         snprintf(label, sizeof label, "%.0f %%", 100 * (base + (1 - base) * k / 5));
-        TRY(tick_y(out, TOP + PLOT_H * (1 - k / 5.0), label, err));
+        TRY(page_tick_y(out, PAGE_TOP + PAGE_PLOT_H * (1 - k / 5.0), label, err));
     }
     TRY(buf_puts(out, "<polyline class=\"roc\" points=\"", err));
     for (int k = 0; k <= n * CURVE_STEPS; k++) {
         roc_at_fmr(r, pow(10, -(double)k / CURVE_STEPS), &p);
-        TRY(buf_printf(out, err, "%.1f,%.1f ", LEFT + PLOT_W * (1 - (double)k / CURVE_STEPS / n),
-                       TOP + PLOT_H * (1 - (p.tar - base) / (1 - base))));
+        TRY(buf_printf(out, err, "%.1f,%.1f ",
+                       PAGE_LEFT + PAGE_PLOT_W * (1 - (double)k / CURVE_STEPS / n),
+                       PAGE_TOP + PAGE_PLOT_H * (1 - (p.tar - base) / (1 - base))));
     }
     TRY(buf_puts(out, "\"/>\n", err));
-    TRY(axis_titles(out, "false-match rate (strangers accepted)", "true accept rate", err));
+    TRY(page_axis_titles(out, "false-match rate (strangers accepted)", "true accept rate", err));
     return buf_puts(out, "</svg>\n", err);
 }
 
@@ -96,13 +49,15 @@ enum err eval_svg_roc(struct buf *out, const struct roc *r, double least_fmr, st
 static enum err bars(struct buf *out, const char *kind, const double share[BARS], double most,
                      struct err_info *err)
 {
-    TRY(buf_printf(out, err, "<path class=\"%s\" d=\"M%d,%d", kind, LEFT, TOP + PLOT_H));
+    TRY(buf_printf(out, err, "<path class=\"%s\" d=\"M%d,%d", kind, PAGE_LEFT,
+                   PAGE_TOP + PAGE_PLOT_H));
     for (int i = 0; i < BARS; i++) {
-        const double y = TOP + PLOT_H * (1 - share[i] / most);
-        TRY(buf_printf(out, err, " L%.1f,%.1f L%.1f,%.1f", LEFT + (double)PLOT_W * i / BARS, y,
-                       LEFT + (double)PLOT_W * (i + 1) / BARS, y));
+        const double y = PAGE_TOP + PAGE_PLOT_H * (1 - share[i] / most);
+        TRY(buf_printf(out, err, " L%.1f,%.1f L%.1f,%.1f",
+                       PAGE_LEFT + (double)PAGE_PLOT_W * i / BARS, y,
+                       PAGE_LEFT + (double)PAGE_PLOT_W * (i + 1) / BARS, y));
     }
-    return buf_printf(out, err, " L%d,%d Z\"/>\n", LEFT + PLOT_W, TOP + PLOT_H);
+    return buf_printf(out, err, " L%d,%d Z\"/>\n", PAGE_LEFT + PAGE_PLOT_W, PAGE_TOP + PAGE_PLOT_H);
 }
 
 enum err eval_svg_histogram(struct buf *out, const struct roc *r, float threshold,
@@ -121,20 +76,21 @@ enum err eval_svg_histogram(struct buf *out, const struct roc *r, float threshol
         impostor[i] = roc_fmr(r, a) - roc_fmr(r, b);
         most = fmax(most, fmax(genuine[i], impostor[i]));
     }
-    TRY(open_svg(out, "How many pairs have which similarity", err));
+    TRY(page_svg(out, "How many pairs have which similarity", err));
     for (int k = 0; k <= 4; k++) {
         snprintf(label, sizeof label, "%.1f %%", 100 * most * k / 4);
-        TRY(tick_y(out, TOP + PLOT_H * (1 - k / 4.0), label, err));
+        TRY(page_tick_y(out, PAGE_TOP + PAGE_PLOT_H * (1 - k / 4.0), label, err));
     }
     for (int k = (int)roundf(low * 10); k <= 10; k += 2) {
         snprintf(label, sizeof label, "%.1f", k / 10.0);
-        TRY(tick_x(out, LEFT + PLOT_W * (k / 10.0 - low) / (1 - low), label, err));
+        TRY(page_tick_x(out, PAGE_LEFT + PAGE_PLOT_W * (k / 10.0 - low) / (1 - low), label, err));
     }
     TRY(bars(out, "impostor", impostor, most, err));
     TRY(bars(out, "genuine", genuine, most, err));
     TRY(buf_printf(out, err, "<line class=\"cut\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>\n",
-                   LEFT + PLOT_W * (threshold - low) / (1 - low),
-                   LEFT + PLOT_W * (threshold - low) / (1 - low), TOP, TOP + PLOT_H));
-    TRY(axis_titles(out, "similarity", "share of the pairs", err));
+                   PAGE_LEFT + PAGE_PLOT_W * (threshold - low) / (1 - low),
+                   PAGE_LEFT + PAGE_PLOT_W * (threshold - low) / (1 - low), PAGE_TOP,
+                   PAGE_TOP + PAGE_PLOT_H));
+    TRY(page_axis_titles(out, "similarity", "share of the pairs", err));
     return buf_puts(out, "</svg>\n", err);
 }

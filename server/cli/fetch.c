@@ -22,6 +22,7 @@
 #include "server/assets.h"
 #include "server/cli/cli.h"
 #include "server/cli/fetch_table.h"
+#include "server/cli/glyphs.h"
 #include "server/cli/importer.h"
 #include "server/cli/process.h"
 
@@ -424,10 +425,11 @@ static enum err fetch_all(struct fetch *f, struct err_info *err)
                 err->message);
     }
     if (missing < 0) return err->code;
-    rc = calibrate(f, err);
+    if (!(rc = calibrate(f, err))) rc = glyphs_install(f->o->models_dir, err);
     if (!rc || f->work[0]) return rc;
     /* nothing was to be made, and the folder may well be one that is only read */
-    fprintf(stderr, "visavis: the committed calibration could not be attached: %s\n", err->message);
+    fprintf(stderr, "visavis: what comes with visavis could not be written there: %s\n",
+            err->message);
     return ERR_OK;
 }
 

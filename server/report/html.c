@@ -130,7 +130,8 @@ enum err report_html(struct buf *out, const json_t *report, struct err_info *err
     AUTO_VIEW struct view v = {0};
     const struct asset *page = asset_of(PAGE);
 
-    TRY(view_init(&v, report, err)); /* a page of something else would only fail in the browser */
+    TRY(report__view_init(&v, report,
+                          err)); /* a page of something else would only fail in the browser */
     if (!page) return err_set(err, ERR_INTERNAL, "%s is not in this binary", PAGE);
     TRY(add_asset(&style, STYLE, err));
     TRY(all_scripts(&script, err));

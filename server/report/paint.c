@@ -297,7 +297,7 @@ static enum err names(const struct paint *p, struct err_info *err)
     return ERR_OK;
 }
 
-enum err view_paint(const struct view *v, const struct painter *to, struct err_info *err)
+enum err report__view_paint(const struct view *v, const struct painter *to, struct err_info *err)
 {
     double(*place)[2] AUTO_FREE = calloc(v->n + 1, sizeof *place);
     struct paint p = {v, to, 0, place};

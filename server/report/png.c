@@ -155,7 +155,7 @@ static enum err draw(struct buf *out, const struct view *v, cairo_surface_t *s, 
     cairo_scale(c, SCALE, SCALE);
     ink(c, 0xffffff, 1);
     cairo_paint(c);
-    TRY(view_paint(v, &painter, err));
+    TRY(report__view_paint(v, &painter, err));
     cairo_status_t status = cairo_status(c);
     if (!status) status = cairo_surface_write_to_png_stream(s, write_bytes, &w);
     if (w.rc) return w.rc;
@@ -169,7 +169,7 @@ enum err report_png(struct buf *out, const json_t *report, struct err_info *err)
 {
     AUTO_VIEW struct view v = {0};
 
-    TRY(view_init(&v, report, err));
+    TRY(report__view_init(&v, report, err));
     cairo_surface_t *s =
         cairo_image_surface_create(CAIRO_FORMAT_RGB24, VIEW_WIDTH * SCALE, VIEW_HEIGHT * SCALE);
     cairo_t *c = cairo_create(s);

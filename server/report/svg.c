@@ -100,7 +100,7 @@ enum err report_svg(struct buf *out, const json_t *report, struct err_info *err)
     AUTO_VIEW struct view v = {0};
     const struct painter painter = {out, svg_area, svg_dot, svg_picture, svg_text};
 
-    TRY(view_init(&v, report, err));
+    TRY(report__view_init(&v, report, err));
     TRY(buf_printf(out, err,
                    "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" "
                    "font-family=\"system-ui, sans-serif\" role=\"img\">\n<title>",
@@ -108,6 +108,6 @@ enum err report_svg(struct buf *out, const json_t *report, struct err_info *err)
     TRY(escaped(out, v.title, err));
     TRY(buf_printf(out, err, "</title>\n<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n",
                    VIEW_WIDTH, VIEW_HEIGHT));
-    TRY(view_paint(&v, &painter, err));
+    TRY(report__view_paint(&v, &painter, err));
     return buf_puts(out, "</svg>\n", err);
 }

@@ -63,7 +63,7 @@ static enum err read_cluster(struct view *v, size_t i, const json_t *c, struct e
     return ERR_OK;
 }
 
-enum err view_init(struct view *out, const json_t *report, struct err_info *err)
+enum err report__view_init(struct view *out, const json_t *report, struct err_info *err)
 {
     const json_t *faces = json_object_get(report, "faces");
     const json_t *clusters = json_object_get(report, "clusters"), *item;
@@ -89,13 +89,13 @@ enum err view_init(struct view *out, const json_t *report, struct err_info *err)
         if (!rc) rc = read_cluster(&v, i, item, err);
     }
     if (rc)
-        view_release(&v);
+        report__view_release(&v);
     else
         *out = v;
     return rc;
 }
 
-void view_release(struct view *v)
+void report__view_release(struct view *v)
 {
     free(v->faces);
     free(v->cluster);

@@ -39,9 +39,9 @@ struct view {
 };
 
 /* ERR_INVALID: report is none (not an object of that shape; every number is checked); ERR_NOMEM. */
-NODISCARD enum err view_init(struct view *out, const json_t *report, struct err_info *err);
-void view_release(struct view *v);
-#define AUTO_VIEW __attribute__((cleanup(view_release)))
+NODISCARD enum err report__view_init(struct view *out, const json_t *report, struct err_info *err);
+void report__view_release(struct view *v);
+#define AUTO_VIEW __attribute__((cleanup(report__view_release)))
 
 enum { VIEW_WIDTH = 1400, VIEW_HEIGHT = 1000 };
 
@@ -68,6 +68,7 @@ struct painter {
                      enum view_text kind, const char *s, struct err_info *err);
 };
 /* Title, the scatter plot with an outline for each cluster, and a legend with sizes. */
-NODISCARD enum err view_paint(const struct view *v, const struct painter *p, struct err_info *err);
+NODISCARD enum err report__view_paint(const struct view *v, const struct painter *p,
+                                      struct err_info *err);
 
 #endif

@@ -197,6 +197,66 @@ says "model fetch, no network" "visavis model fetch again"
 if [ "$(ls -A "$work/fetched")" = .lock ]; then ok; else bad "model fetch, no network" "it leaves files behind"; fi
 
 models=${VISAVIS_MODELS:-${XDG_CACHE_HOME:-$HOME/.cache}/visavis/models}
+# --- glyphs: train, recognise, eval --glyphs ---
+run "train without a word" 2 train
+run "train, unknown" 2 train faces --data .
+run "train --help" 0 train --help
+run "recognise without pictures" 2 recognise
+run "recognise --help" 0 recognise --help
+run "eval --glyphs --help" 0 eval --glyphs --help
+run "eval --glyphs without labels" 2 eval --glyphs images
+run "train, no data" 2 train glyphs --data "$work/none"
+says "train, no data" "$work/none"
+run "train, a mining that is none" 2 train glyphs --data . --mining soft
+run "recognise, a drawing of no kind" 2 recognise --draw x.gif x.png
+says "recognise, a drawing of no kind" ".svg"
+glyphs=../shared/data/glyphs
+if [ -d $glyphs ]; then
+    g=$work/glyphs
+    mkdir "$g"
+    mnist=("$glyphs/mnist-train-images-idx3-ubyte.gz" "$glyphs/mnist-train-labels-idx1-ubyte.gz")
+    steps=$([ "$(basename "$build")" = release ] && echo 100 || echo 2)
+    began=$SECONDS
+    run "train glyphs" 0 train glyphs --data $glyphs --small --steps "$steps" --out "$g/tiny.safetensors" --report "$g/tiny.html"
+    echo "train glyphs --small --steps $steps: $((SECONDS - began)) s"
+    holds "train glyphs" 'lines[0]["figures"]["mnist-train.nearest5"]["n"] == 10000 and len(lines[0]["data"]) == 3
+        and all(len(d["images_sha256"]) == 64 for d in lines[0]["data"]) and "/" not in lines[0]["command"]'
+    silent "train glyphs"
+    if [ "$(basename "$build")" = release ]; then
+        holds "train glyphs: it has learnt" 'lines[0]["figures"]["mnist-train.nearest5"]["accuracy"] > 0.95'
+    fi
+    if grep -c '<svg' "$g/tiny.html" | grep -qx 3 && grep -q 'data:image/png;base64,' "$g/tiny.html" &&
+        ! grep -qE 'https?://|<script|<link' "$g/tiny.html"; then ok; else bad "tiny.html" "is not as it should be"; fi
+    run "train glyphs, transposed" 2 train glyphs --data $glyphs --small --steps 1 --orientation transposed
+    says "train glyphs, transposed" "--orientation"
+    run "model show, trained" 0 model show tiny --verify --models "$g"
+    holds "model show, trained" 'lines[0]["role"] == "embedder" and lines[0]["dimension"] == 64'
+    run "eval --glyphs" 0 eval --glyphs "${mnist[@]}" --models "$g"
+    holds "eval --glyphs" 'lines[0]["n"] == 60000 and lines[0]["accuracy"] > 0.985 and list(lines[0]["per_class"]) == list("0123456789")'
+    run "eval --glyphs, letters" 0 eval --glyphs $glyphs/sd19-vowels-{images-idx3,labels-idx1}-ubyte.gz --mapping $glyphs/sd19-vowels-mapping.txt --models "$g"
+    holds "eval --glyphs, letters" 'lines[0]["n"] == 10000 and set(lines[0]["per_class"]) == set("AEIOUaeiou")'
+    run "eval --glyphs, turned" 0 eval --glyphs "${mnist[@]}" --models "$g" --orientation transposed
+    says "eval --glyphs, turned" "seems to be upright"
+    holds "eval --glyphs, turned" 'lines[0]["accuracy"] < 0.7'
+    run "eval --glyphs, pair that is none" 2 eval --glyphs "${mnist[0]}" "${mnist[0]}" --models "$g"
+    # every EMNIST sample's name says which letter it is, from 0
+    run "recognise" 0 recognise $glyphs/emnist-letters-sample/*.png --models "$g" --draw "$g/read.svg" \
+        --characters ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
+    holds "recognise" 'all(len(l["characters"]) == 1 and len(l["characters"][0]["nearest"]) == 5 for l in lines)'
+    holds "recognise: EMNIST the right way round" 'sum(l["text"].lower() == "a" for l in lines) >= 0.8 * len(lines)'
+    for kind in svg html png; do
+        run "recognise --draw $kind" 0 recognise $glyphs/emnist-letters-sample/emnist_letters_001_label0.png --models "$g" --draw "$g/read.$kind"
+        if [ -s "$g/read.$kind" ]; then ok; else bad "recognise --draw $kind" "nothing is drawn"; fi
+    done
+    run "recognise, not a picture" 0 recognise Makefile --models "$g"
+    holds "recognise, not a picture" 'lines[0]["error"]["code"] == "unsupported_image"'
+    run "recognise, no glyph model" 2 recognise x.png --models "$m" --model tiny
+    says "recognise, no glyph model" "no examples"
+else
+    echo "SKIPPED: train, recognise: no $glyphs"
+    skipped=$((skipped + 1))
+fi
+
 if [ ! -r "$models/dlib-resnet.safetensors" ] || [ ! -d $faces ]; then
     echo "SKIPPED: detect, embed, verify, eval on pictures: no models in $models, or no $faces"
     echo "$passed passed, $failed failed, $((skipped + 1)) skipped"

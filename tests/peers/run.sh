@@ -27,11 +27,15 @@ fi
 models=${VISAVIS_MODELS:-${XDG_CACHE_HOME:-$HOME/.cache}/visavis/models}
 $venv/bin/python tests/peers/compare.py --visavis "$build/visavis" --bench-face "$build/tests/bench/bench_face" \
     --models $venv/models --pictures ../shared/data/faces --work build/peers
+# Each goes on where another missed its bar; the exit status tells.
+missed=0
+$venv/bin/python tests/peers/compare_train.py --bench-train "$build/tests/bench/bench_train" || missed=1
 $venv/bin/python tests/peers/compare_vgg.py --visavis "$build/visavis" --work build/peers-vgg \
-    "$models"/{mtcnn-p,mtcnn-r,mtcnn-o,dlib-5point}.safetensors
-$venv/bin/python tests/peers/serve_vgg.py --visavis "$build/visavis" --work build/peers-vgg
+    "$models"/{mtcnn-p,mtcnn-r,mtcnn-o,dlib-5point}.safetensors || missed=1
+$venv/bin/python tests/peers/serve_vgg.py --visavis "$build/visavis" --work build/peers-vgg || missed=1
 # Clusters, on all cores. 50,000 rows take scikit-learn many minutes: VISAVIS_BENCH_CLUSTERS=10000,50000.
 . tests/peers/venv.sh
 make_venv $clusters tests/peers/clusters.txt
 $clusters/bin/python tests/peers/cluster_bench.py --driver "$build/tests/peers/cluster_driver" \
-    --n "${VISAVIS_BENCH_CLUSTERS:-10000}"
+    --n "${VISAVIS_BENCH_CLUSTERS:-10000}" || missed=1
+exit $missed

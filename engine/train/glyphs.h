@@ -1,0 +1,38 @@
+/* A finished training: what glyphs.c makes, glyph_figures.c measures and glyph_save.c writes. */
+#ifndef VISAVIS_ENGINE_TRAIN_GLYPHS_H
+#define VISAVIS_ENGINE_TRAIN_GLYPHS_H
+
+#include "engine/train/glyph_data.h"
+#include "engine/train/glyph_net.h"
+#include "engine/train/measure.h"
+#include "engine/train/trainer.h"
+
+enum { GLYPH_EXAMPLES = 5 /* kept of each class */ };
+
+struct train_glyphs {
+    struct glyph_data data;
+    struct glyph_net design;
+    struct trainer *trainer;
+    struct nn_graph graph; /* as exported */
+    float *weights;        /* of graph */
+    int dim;
+    float *train_x, *held_x; /* embeddings */
+    float *centroids;        /* [n_classes][dim] */
+    struct train_set examples;
+    uint8_t *read; /* [held.n] */
+    float *lead;
+    float (*scatter)[2];
+    float confidence[2];
+    struct train_figure figures[TRAIN_MAX_FIGURES];
+    int n_figures;
+};
+
+/* glyph_figures.c: embeds everything and fills what follows graph. */
+NODISCARD enum err glyph_figures(struct train_glyphs *t, uint64_t seed, const struct cores *cores,
+                                 struct err_info *err);
+
+/* scatter.c: the first two principal components of x [n][d], by power iteration. */
+NODISCARD enum err train_scatter(float (*out)[2], const float *x, size_t n, int d,
+                                 struct err_info *err);
+
+#endif

@@ -1,0 +1,99 @@
+#include "server/cli/glyphs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/assets.h"
+#include "server/cli/fetch.h"
+
+enum { PNG_MAX_BYTES = 1 << 24 };
+
+static const struct asset *bundled(void)
+{
+    for (const struct asset *a = assets; a->path; a++)
+        if (strcmp(a->path, "deploy/models/" GLYPHS_MODEL ".safetensors") == 0) return a;
+    return NULL;
+}
+
+/* Under another name first, so that no reader sees half of it. */
+static enum err write_whole(const char *path, const struct asset *a, struct err_info *err)
+{
+    char temporary[4200];
+    snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
+    const int fd = mkstemp(temporary);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
+    const bool wrote = f && fwrite(a->text, 1, a->len, f) == a->len;
+    const bool closed = f && fclose(f) == 0;
+    if (wrote && closed && rename(temporary, path) == 0) return ERR_OK;
+    if (fd >= 0) unlink(temporary);
+    return err_set(err, ERR_IO, "cannot write %.200s", path);
+}
+
+enum err glyphs_install(const char *dir, struct err_info *err)
+{
+    const struct asset *a = bundled();
+    char path[4160];
+    enum err rc;
+    snprintf(path, sizeof path, "%s/%s.safetensors", dir, GLYPHS_MODEL);
+    if (!a || access(path, F_OK) == 0) return ERR_OK;
+    if ((rc = fetch_make_folder(dir, err))) return rc;
+    return write_whole(path, a, err);
+}
+
+enum err glyphs_open(struct train_reader **out, const char *dir, const char *name,
+                     struct err_info *err)
+{
+    const enum err rc = strcmp(name, GLYPHS_MODEL) == 0 ? glyphs_install(dir, err) : ERR_OK;
+    return rc ? rc : train_reader_open(out, dir, name, err);
+}
+
+const char *glyphs_utf8(char out[5], uint32_t c)
+{
+    int n = 0;
+    if (c < 0x80) {
+        out[n++] = (char)c;
+    } else if (c < 0x800) {
+        out[n++] = (char)(0xc0 | c >> 6);
+        out[n++] = (char)(0x80 | (c & 0x3f));
+    } else if (c < 0x10000) {
+        out[n++] = (char)(0xe0 | c >> 12);
+        out[n++] = (char)(0x80 | (c >> 6 & 0x3f));
+        out[n++] = (char)(0x80 | (c & 0x3f));
+    } else {
+        out[n++] = (char)(0xf0 | c >> 18);
+        out[n++] = (char)(0x80 | (c >> 12 & 0x3f));
+        out[n++] = (char)(0x80 | (c >> 6 & 0x3f));
+        out[n++] = (char)(0x80 | (c & 0x3f));
+    }
+    out[n] = 0;
+    return out;
+}
+
+int glyphs_codes(uint32_t *codes, int max, const char *text)
+{
+    const uint8_t *s = (const uint8_t *)text;
+    int n = 0;
+    while (*s) {
+        const int more = *s < 0x80 ? 0 : (*s & 0xe0) == 0xc0 ? 1 : (*s & 0xf0) == 0xe0 ? 2 : 3;
+        if (n == max || (*s >= 0x80 && *s < 0xc0) || *s >= 0xf8) return -1;
+        uint32_t code = more ? *s & (0x3fu >> more) : *s;
+        s++;
+        for (int i = 0; i < more; i++, s++) {
+            if ((*s & 0xc0) != 0x80) return -1;
+            code = code << 6 | (*s & 0x3fu);
+        }
+        codes[n++] = code;
+    }
+    return n;
+}
+
+enum err glyphs_add_uri(struct buf *out, const uint8_t *pixels, int w, int h, struct err_info *err)
+{
+    AUTO_BUF struct buf png = BUF_INIT(PNG_MAX_BYTES);
+    enum err rc;
+    if ((rc = train_png(&png, pixels, w, h, err))) return rc;
+    if ((rc = buf_puts(out, "data:image/png;base64,", err))) return rc;
+    return buf_add_base64(out, png.data, png.len, err);
+}

@@ -1,0 +1,73 @@
+#include "server/cli/page.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum err page_text(struct buf *out, const char *s, struct err_info *err)
+{
+    for (; *s; s++) {
+        switch (*s) {
+        case '<':
+            TRY(buf_puts(out, "&lt;", err));
+            break;
+        case '>':
+            TRY(buf_puts(out, "&gt;", err));
+            break;
+        case '&':
+            TRY(buf_puts(out, "&amp;", err));
+            break;
+        case '"':
+            TRY(buf_puts(out, "&quot;", err));
+            break;
+        default:
+            TRY(buf_add(out, s, 1, err));
+        }
+    }
+    return ERR_OK;
+}
+
+enum err page_svg(struct buf *out, const char *label, struct err_info *err)
+{
+    return buf_printf(out, err, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n",
+                      PAGE_WIDTH, PAGE_HEIGHT, label);
+}
+
+enum err page_axis_titles(struct buf *out, const char *x, const char *y, struct err_info *err)
+{
+    TRY(buf_printf(out, err,
+                   "<text class=\"t\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
+                   PAGE_LEFT + PAGE_PLOT_W / 2, PAGE_HEIGHT - 6, x));
+    return buf_printf(out, err,
+                      "<text class=\"t\" transform=\"translate(13,%d) rotate(-90)\" "
+                      "text-anchor=\"middle\">%s</text>\n",
+                      PAGE_TOP + PAGE_PLOT_H / 2, y);
+}
+
+enum err page_tick_y(struct buf *out, double y, const char *label, struct err_info *err)
+{
+    return buf_printf(
+        out, err,
+        "<line class=\"g\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text class=\"n\" x=\"%d\" "
+        "y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
+        PAGE_LEFT, PAGE_LEFT + PAGE_PLOT_W, y, y, PAGE_LEFT - 5, y + 4, label);
+}
+
+enum err page_tick_x(struct buf *out, double x, const char *label, struct err_info *err)
+{
+    return buf_printf(
+        out, err,
+        "<line class=\"g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/><text class=\"n\" "
+        "x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
+        x, x, PAGE_TOP, PAGE_TOP + PAGE_PLOT_H, x, PAGE_TOP + PAGE_PLOT_H + 15, label);
+}
+
+enum err page_write(const char *path, const void *data, size_t len, struct err_info *err)
+{
+    FILE *f = fopen(path, "w");
+    if (!f) return err_set(err, ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    const bool ok = fwrite(data, 1, len, f) == len && !ferror(f);
+    if (fclose(f) || !ok)
+        return err_set(err, ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    return ERR_OK;
+}
