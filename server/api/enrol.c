@@ -100,6 +100,13 @@ static enum err refuse(void *self, const struct store_example *x, struct err_inf
                    item->as.image, x->id);
 }
 
+/* The collection moved to another model after these were embedded? */
+static enum err still_same(void *self, const struct store_collection *now, struct err_info *err)
+{
+    const struct enrol *e = self;
+    return enrol_same_recipe(e->collection, now->recipe, err);
+}
+
 static enum err write_job(struct store_tx *tx, void *self, struct write_answer *a,
                           struct err_info *err)
 {
@@ -108,6 +115,7 @@ static enum err write_job(struct store_tx *tx, void *self, struct write_answer *
     json_t *examples = json_array();
     enum err rc = examples ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for an answer");
 
+    if (!rc) rc = store_collection_get(tx, e->collection->is.id, still_same, w->e, err);
     for (size_t i = 0; !rc && i < e->n && !e->force; i++)
         if (e->item[i].as.source)
             rc = store_example_by_source(tx, e->collection->is.row, e->item[i].as.source, refuse,
