@@ -3,7 +3,7 @@
 # make bench      micro-benchmarks         make bench-peers speed beside the Python programs (venv under build/)
 # make torture ROUNDS=300 the store, killed and on failing disks
 # make fuzz T=png SECS=60                  make test-fresh  make run and make test in a clean Debian chroot
-# make test-peers exported and imported networks beside ONNX Runtime (venv under build/)
+# make test-peers networks beside ONNX Runtime, clusters beside scikit-learn (venvs under build/)
 # make install PREFIX= DESTDIR=            make deps, fmt, tidy, layers, headers, cov, clean
 # V=1 shows whole commands. Pick a variant with BUILD=release|debug|asan|tsan|cov; each has its own build/$(BUILD).
 SHELL   := /bin/bash
@@ -12,7 +12,7 @@ ifeq ($(origin CC),default)
 CC      := gcc
 endif
 O       := build/$(BUILD)
-PKGS    := libmicrohttpd jansson sqlite3 libjpeg spng libwebp libwebpdemux nettle
+PKGS    := libmicrohttpd jansson sqlite3 libzip libjpeg spng libwebp libwebpdemux nettle cairo
 WARN    := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
            -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -fno-common
 OPT.release := -O3 -g -D_FORTIFY_SOURCE=2
@@ -46,7 +46,8 @@ UNIT   := $(wildcard tests/unit/test_*.c tests/golden/test_*.c)
 FUZZ   := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH  := $(wildcard tests/bench/bench_*.c)
 # Programs of the tests that are neither unit tests nor fuzz targets nor benches.
-OTHER  := $(wildcard tests/http/*_server.c tests/peers/*_driver.c) tests/torture/torture.c
+OTHER  := $(wildcard tests/http/*_server.c tests/peers/*_driver.c tests/web/*_driver.c) tests/torture/torture.c
+DRIVER := $(patsubst %.c,$(O)/%,$(wildcard tests/peers/*_driver.c))
 obj     = $(patsubst %.c,$(O)/%.o,$(patsubst $(O)/%,%,$(1)))
 ENGINE_A := $(O)/libengine.a
 IMPORT_A := $(O)/libimport.a
@@ -87,7 +88,7 @@ $(O)/gen/migrations.c: $(wildcard migrations/*.sql) migrations Makefile
 	   done; echo '{ 0, 0, 0 } };'; } > $@.tmp && mv $@.tmp $@
 
 # Files that the binary carries -> C arrays (server/assets.h names them).
-ASSETS := openapi.yaml $(wildcard deploy/models/*.json)
+ASSETS := openapi.yaml $(wildcard deploy/models/*.json) $(wildcard server/web/report*)
 $(O)/gen/assets.c: $(ASSETS) Makefile
 	@mkdir -p $(@D)
 	@{ echo '/* Generated from $(ASSETS) by make. */'; echo '#include "server/assets.h"'; \
@@ -98,10 +99,11 @@ $(O)/gen/assets.c: $(ASSETS) Makefile
 	   echo '{0, 0, 0}};'; } > $@.tmp && mv $@.tmp $@
 
 $(UNIT:%.c=$(O)/%): EXTRA_LIBS := -lcmocka
-$(O)/tests/golden/test_nomem: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
+$(O)/tests/golden/test_nomem $(O)/tests/unit/test_store_nomem: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 $(O)/tests/unit/test_index_memory: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=free
 $(O)/tests/unit/test_gallery: private ldflags += $(foreach f,malloc calloc realloc reallocarray aligned_alloc strdup,-Wl,--wrap=$(f))
 $(O)/tests/torture/torture $(O)/tests/bench/bench_store: $(call obj,tests/torture/faulty_vfs.c)
+$(O)/tests/torture/torture: $(call obj,tests/torture/crowd.c)
 $(foreach t,$(UNIT) $(BENCH) $(OTHER),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
 # Outside libFuzzer each target gets a plain main() that replays its corpus, so gcc + asan run it in `make test`.
 $(foreach t,$(FUZZ),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(call obj,tests/fuzz/standalone.c) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
@@ -132,9 +134,9 @@ bench: $(BENCH:%.c=$(O)/%) all
 	@set -e; for t in $(BENCH:%.c=$(O)/%); do $$t; done
 torture: $(O)/tests/torture/torture
 	$(O)/tests/torture/torture $(or $(ROUNDS),300)
-bench-peers: all $(O)/tests/bench/bench_face
+bench-peers: all $(O)/tests/bench/bench_face $(DRIVER)
 	@tests/peers/run.sh $(O)
-test-peers: all
+test-peers: all $(DRIVER)
 	@tests/peers/test.sh $(O)
 test-fresh:
 	@tests/fresh.sh
@@ -156,6 +158,7 @@ layers:
 	@! grep -rn '#include "engine/' engine/model | grep -vE '"engine/(base|nn|model)/'
 	@! grep -rn '#include "engine/' engine/match | grep -vE '"engine/(base/|match)'
 	@! grep -rn '#include "engine/' engine/cluster | grep -vE '"engine/(base/|cluster)'
+	@! grep -rnE '#include "server/(store|jobs|cli|http|gallery)/' server/report
 	@! grep -rn '#include "engine/' server | grep -vE '"engine/((engine|match|cluster|train)\.h|base/)'
 	@! grep -rnE '#include <(microhttpd|sqlite3)' engine
 	@! grep -rn '#include <jansson' engine | grep -vE '^engine/(model|match|base)/'

@@ -413,6 +413,13 @@ enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
     return ERR_OK;
 }
 
+/* Where a cut of n <= side pixels around the middle begins, so that it stays in the picture. */
+static int cut_from(float middle, int n, int side)
+{
+    const int from = (int)floorf(middle - 0.5f * (float)n);
+    return from < 0 ? 0 : from > side - n ? side - n : from;
+}
+
 enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len, const float box[4],
                           int side, struct buf *jpeg, struct err_info *err)
 {
@@ -425,8 +432,23 @@ enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len, co
         return err_set(err, ERR_INVALID, "a thumbnail of %d pixels from a box of %g x %g", side,
                        (double)box[2], (double)box[3]);
     if ((rc = image_decode(&im, bytes, len, err))) return rc;
-    int x = (int)floorf(cx - half), y = (int)floorf(cy - half), n = (int)ceilf(2 * half);
+    const int shorter = im.w < im.h ? im.w : im.h, wanted = (int)ceilf(2 * half);
+    const int n = wanted < shorter ? wanted : shorter;
+    const int x = cut_from(cx, n, im.w), y = cut_from(cy, n, im.h);
     if ((rc = image_pad(&cut, &im, -x, -y, n, n, err))) return rc;
     if ((rc = image_resize(&small, &cut, side, side, err))) return rc;
     return image_encode_jpeg(jpeg, &small, 85, err);
+}
+
+enum err engine_pixels(uint8_t **rgb, int *w, int *h, const uint8_t *bytes, size_t len,
+                       struct err_info *err)
+{
+    struct image im = IMAGE_INIT;
+    const enum err rc = image_decode(&im, bytes, len, err);
+
+    if (rc) return rc;
+    *rgb = im.rgb;
+    *w = im.w;
+    *h = im.h;
+    return ERR_OK;
 }

@@ -112,10 +112,15 @@ NODISCARD enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t
 void analysis_release(struct analysis *a);
 
 /* A thumbnail of a face: JPEG of side x side pixels cut generously around the box, from the
- * picture's bytes. For reports. */
+ * picture's bytes; less generously where the picture ends. For reports. */
 NODISCARD enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len,
                                     const float box[4], int side, struct buf *jpeg,
                                     struct err_info *err);
+
+/* The pixels of a picture, like a thumbnail, for those who draw: RGB8 [h][w][3], the caller's
+ * (free()). The errors of image_decode. */
+NODISCARD enum err engine_pixels(uint8_t **rgb, int *w, int *h, const uint8_t *bytes, size_t len,
+                                 struct err_info *err);
 
 struct model_info {
     const char *name, *role, *license, *source_file, *source_sha256, *sha256;

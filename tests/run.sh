@@ -5,6 +5,7 @@
 #   fuzz           FUZZ_BUILD_DIR/tests/fuzz/fuzz_X on tests/fuzz/corpus/X     each target counts as one
 #   torture        BUILD_DIR/tests/torture/torture: 30 rounds of killed and failing stores; each counts
 #   cli, http      tests/cli/run.sh and tests/http/run.py on the real binary     each says "N passed, N failed" itself
+#   web            tests/web/run.py: reports in headless Chromium
 #
 # The last line is "N passed, N failed, N skipped", alone on its line. Exit 0 only when nothing failed. A crash, a time-out, a
 # missing closing line and a sanitizer's report are failures; what was skipped is listed with its reason.
@@ -147,6 +148,7 @@ done
 [ ! -e tests/cli/run.sh ] || suite cli bash tests/cli/run.sh "$build"
 # Debian's own python3 by its path: the modules that the suite needs are Debian packages.
 [ ! -e tests/http/run.py ] || suite http /usr/bin/python3 tests/http/run.py "$build"
+[ ! -e tests/web/run.py ] || suite web /usr/bin/python3 tests/web/run.py "$build"
 
 if [ $((passed + failed + skipped)) -eq 0 ]; then
     echo "run.sh: no test ran (BUILD_DIR $build${only:+, T=$only})"

@@ -100,11 +100,11 @@ static enum err refuse(void *self, const struct store_example *x, struct err_inf
                    item->as.image, x->id);
 }
 
-/* The collection moved to another model after these were embedded? */
-static enum err still_same(void *self, const struct store_collection *now, struct err_info *err)
+/* It may have moved to another model since the faces were embedded. */
+static enum err check_recipe(void *self, const struct store_collection *now, struct err_info *err)
 {
-    const struct enrol *e = self;
-    return enrol_same_recipe(e->collection, now->recipe, err);
+    const struct gallery_collection *c = self;
+    return enrol_same_recipe(c, now->recipe, err);
 }
 
 static enum err write_job(struct store_tx *tx, void *self, struct write_answer *a,
@@ -112,10 +112,12 @@ static enum err write_job(struct store_tx *tx, void *self, struct write_answer *
 {
     const struct writing *w = self;
     const struct enrol *e = w->e;
+    enum err rc = store_collection_get(tx, e->collection->is.id, check_recipe,
+                                       (void *)(uintptr_t)e->collection, err);
+    if (rc) return rc;
     json_t *examples = json_array();
-    enum err rc = examples ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for an answer");
+    if (!examples) return err_set(err, ERR_NOMEM, "no memory for an answer");
 
-    if (!rc) rc = store_collection_get(tx, e->collection->is.id, still_same, w->e, err);
     for (size_t i = 0; !rc && i < e->n && !e->force; i++)
         if (e->item[i].as.source)
             rc = store_example_by_source(tx, e->collection->is.row, e->item[i].as.source, refuse,

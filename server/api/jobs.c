@@ -2,6 +2,8 @@
 #include "server/api/jobs.h"
 
 #include "server/api/api.h"
+#include "server/api/clusters.h"
+#include "server/api/reembed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,8 @@ enum { LIMIT = 50, LIMIT_MAX = 200 };
 static const char *const no_parameters[] = {NULL};
 
 const struct job_kind api_job_kinds[] = {
+    {"reembed", reembed_run, true},
+    {"cluster", clusters_job, true},
     {NULL, NULL, false},
 };
 

@@ -35,12 +35,23 @@ struct report_about {
     size_t photos;           /* that were looked at; 0: examples */
 };
 
-/* *out is the caller's. Thumbnails are in it, in base64 (faces[].thumbnail). ERR_NOMEM. */
+/* How a report is written: its numbers are rounded to fewer digits than these. */
+#define REPORT_JSON_DUMP (JSON_COMPACT | JSON_REAL_PRECISION(12))
+
+/* *out is the caller's. Thumbnails are in it, in base64 (faces[].thumbnail). faces [n], n of the
+ * result and of the report; a text that is not UTF-8 has U+FFFD for what is not. The same arguments
+ * give the same bytes. ERR_NOMEM. */
 NODISCARD enum err report_json(json_t **out, const struct cluster_result *result,
                                const struct cluster_report *report, const struct report_face *faces,
                                size_t n, const struct report_about *about, struct err_info *err);
 /* Of a report that is to be sent: without its thumbnails (in place). */
 void report_drop_thumbnails(json_t *report);
+/* The names of its clusters, after names of its faces have changed (in place). ERR_INVALID,
+ * ERR_NOMEM. */
+NODISCARD enum err report_relabel(json_t *report, struct err_info *err);
+/* A new object: id, title, algorithm, cut, and the report's summary (photos, faces, skipped,
+ * clusters and outliers as numbers, silhouette, bcubed_f, ari). NULL: no memory. */
+json_t *report_summary(const json_t *report);
 
 /* Appended to out, whose cap is the limit. report: from report_json, also after it went through a
  * file. ERR_INVALID: it is none; ERR_TOO_LARGE; ERR_NOMEM. */

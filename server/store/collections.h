@@ -28,6 +28,10 @@ struct store_collection {
 typedef enum err store_collection_each(void *self, const struct store_collection *c,
                                        struct err_info *err);
 
+/* Strings, here and in the headers beside this one, are UTF-8, which the caller has checked, and
+ * are kept byte by byte. ERR_INVALID: a length or a value is over its limit; ERR_TOO_LARGE:
+ * metadata is. */
+
 /* Of *c only what a client decides is read: not row, id, seq, times. ERR_CONFLICT: the name is
  * taken. */
 NODISCARD enum err store_collection_add(int64_t *row, struct ulid *id, struct store_tx *tx,
@@ -40,7 +44,8 @@ NODISCARD enum err store_collection_get(struct store_tx *tx, const char *id_or_n
                                         store_collection_each *each, void *self,
                                         struct err_info *err);
 /* Sets everything of *c but id, seq and times (row says which). dim and recipe change only when a
- * collection is re-embedded. ERR_NOT_FOUND; ERR_CONFLICT: the name is taken. */
+ * collection is re-embedded; then no index can follow, store_changes tells each to read all again.
+ * ERR_NOT_FOUND; ERR_CONFLICT: the name is taken. */
 NODISCARD enum err store_collection_set(struct store_tx *tx, const struct store_collection *c,
                                         struct err_info *err);
 struct store_collection_counts {

@@ -32,7 +32,8 @@ struct store_bytes { /* borrowed; data NULL: none */
     size_t len;
 };
 /* Of *e row, id, identity_id, has_* of pictures and time are not read. Raises the identity's
- * version. ERR_NOT_FOUND: the identity is gone or of another collection. */
+ * version. ERR_NOT_FOUND: the identity is gone or of another collection; ERR_BAD_EMBEDDING: not of
+ * the collection's dim. */
 NODISCARD enum err store_example_add(int64_t *row, struct ulid *id, struct store_tx *tx,
                                      const struct store_example *e, struct store_bytes thumbnail,
                                      struct store_bytes photo, struct err_info *err);
@@ -60,8 +61,8 @@ NODISCARD enum err store_example_picture(struct buf *out, struct store_tx *tx, i
  * record where one is open (undo.h). ERR_NOT_FOUND. */
 NODISCARD enum err store_example_move(struct store_tx *tx, int64_t row, int64_t identity,
                                       struct err_info *err);
-/* A new embedding for the same example: re-embedding. dim and recipe of the collection are set by
- * store_collection_set in the same job. */
+/* A new embedding for the same example, for indexes an added one: re-embedding. dim and recipe of
+ * the collection are set by store_collection_set in the same job. */
 NODISCARD enum err store_example_set_embedding(struct store_tx *tx, int64_t row,
                                                const float *embedding, int dim,
                                                const char *precision, struct err_info *err);

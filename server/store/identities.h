@@ -20,7 +20,7 @@ typedef enum err store_identity_each(void *self, const struct store_identity *i,
                                      struct err_info *err);
 
 /* Of *i only collection, name, external_id, metadata and tags are read. ERR_CONFLICT: the external
- * id is taken, naming whose. */
+ * id is taken, naming whose; ERR_NOT_FOUND: the collection is gone. */
 NODISCARD enum err store_identity_add(int64_t *row, struct ulid *id, struct store_tx *tx,
                                       const struct store_identity *i, struct err_info *err);
 /* ERR_NOT_FOUND. */

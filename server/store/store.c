@@ -73,6 +73,18 @@ static enum err make_file(const char *path, struct err_info *err)
                    "cannot make %s: %s", path, strerror(errno));
 }
 
+/* What quick_check says, which calls a page for which there was no memory damaged too. */
+static enum err damage(const char *says, struct err_info *err)
+{
+    const char *code = strstr(says, "error code=");
+    if (code && (atoi(code + strlen("error code=")) & 0xff) == SQLITE_NOMEM)
+        return err_set(err, ERR_NOMEM, "no memory to check the database");
+    return err_set(err, ERR_IO,
+                   "the database is damaged (%.120s): stop visavis, keep a copy of the data "
+                   "folder, and put a backup in its place",
+                   says);
+}
+
 /* Damage that opening does not meet would be met by a request; to read everything of a large
  * database takes too long here. */
 static enum err check(struct store__conn *c, const char *path, struct err_info *err)
@@ -85,11 +97,11 @@ static enum err check(struct store__conn *c, const char *path, struct err_info *
 
     if (stat(path, &file) || file.st_size > CHECK_MAX_BYTES) return ERR_OK;
     if ((rc = store__query(&st, &tx, "PRAGMA quick_check(1)", NULL, err))) return rc;
-    if (!(rc = store__step(&row, st, err)) && row && strcmp(store__text(st, 0), "ok") != 0)
-        rc = err_set(err, ERR_IO,
-                     "the database is damaged (%.120s): stop visavis, keep a copy of the data "
-                     "folder, and put a backup in its place",
-                     store__text(st, 0));
+    if (!(rc = store__step(&row, st, err)) && row) {
+        const char *says = store__text(st, 0);
+        rc = store__columns_read(st, err);
+        if (!rc && strcmp(says, "ok") != 0) rc = damage(says, err);
+    }
     store__end(st);
     return rc;
 }

@@ -8,10 +8,13 @@ enum { STORE_UNDO_DAYS = 30 };
 
 /* From here to the end of the job, store_example_move, store_identity_add and store_identity_retire
  * of this collection are written down as one change, which store_undo_last takes back. what: one
- * word, static ("merge"). */
+ * word ("merge"). A change without any step leaves no record. */
 NODISCARD enum err store_undo_begin(struct ulid *id, struct store_tx *tx, int64_t collection,
                                     const char *what, struct err_info *err);
-/* Removes an identity that has no examples (any more), so that it can come back with its id. */
+/* Removes an identity that has no examples (any more), so that it can come back with its id; for
+ * good where no undo record of its collection is open. ERR_NOT_FOUND; ERR_CONFLICT: it has
+ * examples.
+ */
 NODISCARD enum err store_identity_retire(struct store_tx *tx, int64_t row, struct err_info *err);
 struct store_undone {
     struct ulid id;
@@ -19,7 +22,8 @@ struct store_undone {
     int64_t examples, identities; /* moved back; removed or restored */
 };
 /* Takes back the last change of the collection that has not expired. ERR_NOT_FOUND: there is none;
- * ERR_CONFLICT: what it touched has been changed or erased since, saying what. */
+ * ERR_CONFLICT: what it touched has been changed since, saying what: an example moved, an identity
+ * that it made renamed, given examples or removed, the external id of one that it removed taken. */
 NODISCARD enum err store_undo_last(struct store_undone *out, struct store_tx *tx,
                                    int64_t collection, struct err_info *err);
 
@@ -40,7 +44,7 @@ NODISCARD enum err store_erase_identity(struct store_receipt *r, struct store_tx
 NODISCARD enum err store_erase_collection(struct store_receipt *r, struct store_tx *tx, int64_t row,
                                           struct err_info *err);
 /* Erases what is over a collection's ttl_days, at most `most` examples in one job, and drops undo
- * records, changes and answers that have expired. *more: there is more to do. */
+ * records, changes, reports and answers that have expired. *more: there is more to do. */
 NODISCARD enum err store_erase_expired(struct store_receipt *r, bool *more, struct store_tx *tx,
                                        int most, struct err_info *err);
 /* Not in a job. Checkpoints and truncates the write-ahead log. ERR_BUSY: a reader held it; call it

@@ -19,6 +19,7 @@ enum {
     SCRUB_WAIT_MS = 200, /* for readers; writers wait meanwhile */
 };
 static const double LINGER_MAX_S = 0.002;
+static const double IDLE_S = 0.05; /* nobody has come for so long */
 
 struct item {
     store_job *job; /* NULL: scrub */
@@ -39,7 +40,7 @@ struct store__writer {
     int waiting;
     bool quit;
     /* the thread's own */
-    int last_batch;
+    int expected;       /* threads that write now: jobs to wait for a little */
     double commit_s;    /* how long the last COMMIT took */
     int log_pages;      /* length of the log after the last commit */
     int checkpoint_had; /* and when it was last brought back */
@@ -97,13 +98,14 @@ static struct item *run_batch(struct store__writer *w, struct item *first)
 {
     struct err_info why = ERR_INFO_INIT;
     enum err rc;
-    int n = 0;
 
+    roll_back(w); /* what a ROLLBACK that failed itself has left open */
     if ((rc = plain(w, BEGIN, &why))) {
+        roll_back(w);
         fail_all(first, NULL, rc, why);
         return NULL;
     }
-    for (struct item *it = first; it; it = it->next, n++)
+    for (struct item *it = first; it; it = it->next)
         if (!run_job(w, it)) {
             roll_back(w);
             fail_all(first, it, it->rc, it->err);
@@ -116,7 +118,6 @@ static struct item *run_batch(struct store__writer *w, struct item *first)
         return NULL;
     }
     w->commit_s = clock_seconds() - start;
-    w->last_batch = n;
     return NULL;
 }
 
@@ -177,21 +178,46 @@ static struct item *jobs_of(struct item **list)
     return jobs;
 }
 
-/* Called with the lock. Threads that were just told are likely to be back at once: without a short
- * wait the first of them would get a commit of its own, and the others wait for it. */
-static void linger(struct store__writer *w)
+/* Waits for a signal of `work`, with the lock; false: none came in time. */
+static bool wait_for_work(struct store__writer *w, double seconds)
 {
     struct timespec end;
-    double wait_s = w->commit_s / 4 < LINGER_MAX_S ? w->commit_s / 4 : LINGER_MAX_S;
-
     clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_nsec += (long)(wait_s * 1e9);
-    if (end.tv_nsec >= 1000000000) {
-        end.tv_sec++;
-        end.tv_nsec -= 1000000000;
+    end.tv_nsec += (long)(seconds * 1e9);
+    end.tv_sec += end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
+    return pthread_cond_timedwait(&w->work, &w->lock, &end) != ETIMEDOUT;
+}
+
+/* Called with the lock, as are the next two. Threads that were just told are likely to be back at
+ * once: without a short wait the first of them would get a commit of its own, and the others wait
+ * for it. */
+static void linger(struct store__writer *w)
+{
+    double wait_s = w->commit_s / 4 < LINGER_MAX_S ? w->commit_s / 4 : LINGER_MAX_S;
+    while (w->waiting < w->expected && !w->quit)
+        if (!wait_for_work(w, wait_s)) return;
+}
+
+static void checkpoint_unlocked(struct store__writer *w)
+{
+    pthread_mutex_unlock(&w->lock);
+    checkpoint(w);
+    pthread_mutex_lock(&w->lock);
+}
+
+/* false: the writer is to end. */
+static bool wait_for_items(struct store__writer *w)
+{
+    if (w->log_pages - w->checkpoint_had >= BUSY_CHECKPOINT_PAGES) checkpoint_unlocked(w);
+    while (!w->first && !w->quit) {
+        if (w->log_pages - w->checkpoint_had < IDLE_CHECKPOINT_PAGES)
+            pthread_cond_wait(&w->work, &w->lock);
+        else if (!wait_for_work(w, IDLE_S))
+            checkpoint_unlocked(w);
     }
-    while (w->waiting < w->last_batch && !w->quit)
-        if (pthread_cond_timedwait(&w->work, &w->lock, &end) == ETIMEDOUT) return;
+    if (w->first) linger(w);
+    return w->first;
 }
 
 static void tell(struct item *list)
@@ -209,24 +235,17 @@ static void *writer_main(void *arg)
     struct store__writer *w = arg;
 
     pthread_mutex_lock(&w->lock);
-    for (;;) {
-        int pages = w->log_pages - w->checkpoint_had;
-        if (pages >= (w->first ? BUSY_CHECKPOINT_PAGES : IDLE_CHECKPOINT_PAGES)) {
-            pthread_mutex_unlock(&w->lock);
-            checkpoint(w);
-            pthread_mutex_lock(&w->lock);
-        }
-        while (!w->first && !w->quit) pthread_cond_wait(&w->work, &w->lock);
-        if (!w->first) break;
-        linger(w);
+    while (wait_for_items(w)) {
         struct item *scrubs = w->first;
         w->first = NULL;
         w->last = &w->first;
+        w->expected = w->waiting;
         w->waiting = 0;
         pthread_mutex_unlock(&w->lock);
         struct item *const jobs = jobs_of(&scrubs);
         for (struct item *rest = jobs; rest;) rest = run_batch(w, rest);
         pthread_mutex_lock(&w->lock);
+        w->expected += w->waiting;
         tell(jobs);
         if (!scrubs) continue;
         pthread_mutex_unlock(&w->lock);
@@ -247,7 +266,8 @@ enum err store__writer_run(struct store__writer *w, store_job *job, void *arg, s
     *w->last = &it;
     w->last = &it.next;
     w->waiting++;
-    pthread_cond_signal(&w->work);
+    /* a writer that lingers need not wake for each */
+    if (w->waiting == 1 || w->waiting >= w->expected) pthread_cond_signal(&w->work);
     while (!it.done) pthread_cond_wait(&it.told, &w->lock);
     pthread_mutex_unlock(&w->lock);
     pthread_cond_destroy(&it.told);

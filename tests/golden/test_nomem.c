@@ -14,51 +14,12 @@
 #include "engine/face/face.h"
 #include "engine/model/import/import.h"
 #include "engine/nn/exec.h"
+#include "tests/refuse.h"
 #include "tests/support.h"
 #include "tests/unit/cluster_rows.h"
 #include "tests/unit/model_files.h"
 
-#include <stdatomic.h>
 #include <string.h>
-
-/* How many allocations until the one that fails; negative: none does. */
-static atomic_long left = -1;
-static atomic_long made;
-
-static bool refused(void)
-{
-    atomic_fetch_add(&made, 1);
-    return atomic_load(&left) >= 0 && atomic_fetch_sub(&left, 1) == 0;
-}
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__real_aligned_alloc(size_t align, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-void *__wrap_aligned_alloc(size_t align, size_t n);
-
-void *__wrap_malloc(size_t n)
-{
-    return refused() ? NULL : __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return refused() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-    return refused() ? NULL : __real_realloc(p, n);
-}
-
-void *__wrap_aligned_alloc(size_t align, size_t n)
-{
-    return refused() ? NULL : __real_aligned_alloc(align, n);
-}
 
 static enum err open_it(struct engine **e, struct err_info *err)
 {
@@ -326,8 +287,9 @@ static void clustering(void **state)
 int main(void)
 {
 #define WITH_FOLDER(f) cmocka_unit_test_setup_teardown(f, folder_new, folder_delete)
-    const struct CMUnitTest tests[] = {cmocka_unit_test(opening), cmocka_unit_test(analysing), cmocka_unit_test(clustering),
-                                       WITH_FOLDER(exporting),    WITH_FOLDER(importing),
-                                       WITH_FOLDER(finding),      WITH_FOLDER(checking)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(opening),    cmocka_unit_test(analysing),
+                                       cmocka_unit_test(clustering), WITH_FOLDER(exporting),
+                                       WITH_FOLDER(importing),       WITH_FOLDER(finding),
+                                       WITH_FOLDER(checking)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@ import os
 import struct
 import subprocess
 import tempfile
+import time
 
 import client
 import pictures
@@ -61,6 +62,7 @@ def run(t):
         if make_models(t, folder):
             with client.Server(t.binary, "--models", folder, "--model-memory", "26") as s:
                 ask(t, s)
+                move(t, s)
             ask_other_detector(t, folder)
 
 
@@ -139,3 +141,33 @@ def ask(t, s):
              or (r.status == 200 and name in want and r.json["faces"][0]["embedding"] != want[name])]
     t.check("models: coming and going under load", not wrong, wrong[:2])
     t.check("models: most were answered", sum(r.status == 200 for _, r in answers) >= 18, [r.status for _, r in answers])
+
+
+def move(t, s):
+    """A collection that has kept its photographs moves to another model."""
+    c, one = "/v1/collections", "/v1/collections/{c}"
+    photo = pictures.lfw("AJ_Cook")
+    for name, keep in (("kept", True), ("lost", False)):
+        s.json(c, {"name": name, "keep_photos": keep})
+        who = s.json(f"{c}/{name}/identities", {"name": "AJ"}).json["id"]
+        r = s.form(f"{c}/{name}/identities/{who}/examples", {"image": photo})
+        t.answer(f"reembed: enrol in {name}", r, 201, "POST", one + "/identities/{i}/examples")
+    r = s.json(f"{c}/lost/reembed", {"model": "vgg-a"})
+    t.answer("reembed: no photographs", r, 409, "POST", one + "/reembed", "conflict", ("1 of the 1",))
+    r = s.json(f"{c}/kept/reembed", {"model": "dlib-resnet"})
+    t.answer("reembed: it is there", r, 409, "POST", one + "/reembed", "conflict")
+    r = s.json(f"{c}/kept/reembed", {"model": "vgg-a"})
+    if not t.answer("reembed: a job", r, 202, "POST", one + "/reembed"):
+        return
+    where = r.headers["location"]
+    end = time.monotonic() + 120
+    while (r := s.request("GET", where)).json["state"] in ("queued", "running") and time.monotonic() < end:
+        time.sleep(0.02)
+    t.answer("reembed: the job", r, 200, "GET", "/v1/jobs/{id}")
+    t.check("reembed: is done", r.json["state"] == "done" and s.request("GET", where + "/result").json["examples"] == 1, r)
+    r = s.request("GET", f"{c}/kept")
+    t.check("reembed: the collection has moved", r.json["model"] == "vgg-a" and r.json["dimension"] == 256, r)
+    r = s.form(f"{c}/kept/identify", {"image": photo})
+    t.answer("reembed: no calibration, no decision", r, 422, "POST", one + "/identify", "fmr_unsupported")
+    r = s.form(f"{c}/kept/examples", {"image": photo})
+    t.answer("reembed: the same picture is known", r, 409, "POST", one + "/examples", "conflict")

@@ -134,6 +134,19 @@ enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len, co
     return buf_puts(jpeg, "\xff\xd8", err);
 }
 
+/* One grey pixel, of anything. */
+enum err engine_pixels(uint8_t **rgb, int *w, int *h, const uint8_t *bytes, size_t len,
+                       struct err_info *err)
+{
+    (void)bytes, (void)len;
+    uint8_t *pixel = malloc(3);
+    if (!pixel) return err_set(err, ERR_NOMEM, "no memory for a pixel");
+    memset(pixel, 128, 3);
+    *rgb = pixel;
+    *w = *h = 1;
+    return ERR_OK;
+}
+
 const char *engine_detector(const struct engine *e)
 {
     (void)e;
