@@ -162,3 +162,9 @@ void app_keys_follow(struct app *app)
         log_line(LOG_ERROR, "the keys cannot be read again", "\"detail\":\"%s\"",
                  log_escape(escaped, sizeof escaped, err.message));
 }
+
+enum err app_in_scope(const struct request *rq, const char *collection, struct err_info *err)
+{
+    if (!*rq->scope || !strcmp(rq->scope, collection)) return ERR_OK;
+    return err_set(err, ERR_FORBIDDEN, "this key is for the collection %s alone", rq->scope);
+}

@@ -74,4 +74,9 @@ NODISCARD enum err app_warm_up(struct app *app, struct err_info *err);
 NODISCARD enum err app_authorize(struct app *app, struct request *rq, struct reply *rp,
                                  const struct route *route, struct err_info *err);
 
+/* For what app_authorize cannot see, because the path does not name it: may this request's key have
+ * to do with the collection of this id ("": none)? ERR_FORBIDDEN. */
+NODISCARD enum err app_in_scope(const struct request *rq, const char *collection,
+                                struct err_info *err);
+
 #endif

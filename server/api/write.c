@@ -158,8 +158,7 @@ static enum err run(struct store_tx *tx, void *self, struct err_info *err)
     j->replayed = false;
     if (rq->idempotency_key && ((rc = look_up(tx, j, err)) || j->replayed)) return rc;
     if ((rc = j->w->run(tx, j->w->self, &j->a, err))) return rc;
-    if (*rq->scope && strcmp(rq->scope, j->a.collection) != 0)
-        return err_set(err, ERR_FORBIDDEN, "this key is for the collection %s alone", rq->scope);
+    if ((rc = app_in_scope(rq, j->a.collection, err))) return rc;
     const struct store_audit entry = {.who = rq->principal,
                                       .action = j->w->action,
                                       .collection = j->a.collection,

@@ -73,8 +73,9 @@ static struct asked ask(const struct ask *a)
     rq.body = (const uint8_t *)a->json;
     rq.body_len = a->json ? strlen(a->json) : 0;
     for (; rq.n_parts < 3 && a->image[rq.n_parts]; rq.n_parts++)
-        rq.part[rq.n_parts] = (struct part){"image", (const uint8_t *)a->image[rq.n_parts],
-                                            strlen(a->image[rq.n_parts])};
+        rq.part[rq.n_parts] = (struct part){.name = "image",
+                                            .data = (const uint8_t *)a->image[rq.n_parts],
+                                            .len = strlen(a->image[rq.n_parts])};
     out.rc = a->handler(&app, &rq, &rp, &err);
     memcpy(out.message, err.message, sizeof out.message);
     out.status = rp.status;
