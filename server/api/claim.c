@@ -26,7 +26,7 @@ struct claim {
     int64_t identity;
     json_t *who;
     struct match_candidate found;
-    struct match_row *scores; /* of every example of the identity, best first */
+    struct match_row *scores; /* with explain: of every example of the identity, best first */
     size_t n_scores;
     struct calibration *calibration;
     struct decide_cuts cuts;
@@ -77,7 +77,8 @@ static enum err compare(struct claim *q, struct app *app, struct err_info *err)
     if (!count)
         return err_set(err, ERR_CONFLICT, "identity %.30s has no examples to compare with",
                        q->in.identity);
-    if ((rc = match_index_scores(rows, q->identity, vector, &q->scores, &q->n_scores, err)) ||
+    if ((q->in.explain &&
+         (rc = match_index_scores(rows, q->identity, vector, &q->scores, &q->n_scores, err))) ||
         (rc = names_init(&q->names, err)) ||
         (rc = names_want(&q->names, q->identity, q->found.example, err)))
         return rc;

@@ -172,6 +172,16 @@ static enum err answer_dry(struct reply *rp, const struct enrol *e, json_t *prob
         err);
 }
 
+static enum err ask_gate(json_t **problems, struct enrol *e, struct app *app, struct err_info *err)
+{
+    AUTO_FREE struct gate_face *faces = calloc(e->n, sizeof *faces);
+
+    if (!faces) return err_set(err, ERR_NOMEM, "no memory for %zu faces", e->n);
+    find_calibration(e, app);
+    for (size_t i = 0; i < e->n; i++) faces[i] = e->item[i].as;
+    return gate_check(problems, app, e->collection, e->calibration, e->identity, faces, e->n, err);
+}
+
 static enum err enrol(struct enrol *e, const char *identity, struct app *app, struct request *rq,
                       struct reply *rp, struct err_info *err)
 {
@@ -186,15 +196,10 @@ static enum err enrol(struct enrol *e, const char *identity, struct app *app, st
                                : enrol_photos(e, !identity, app, rq, rp, err);
     if (rc) return rc;
     if (!e->n) return err_set(err, ERR_NO_FACE, "no face was found in any of the pictures");
-    find_calibration(e, app);
-    struct gate_face *faces AUTO_FREE = calloc(e->n, sizeof *faces);
-    if (!faces) return err_set(err, ERR_NOMEM, "no memory for %zu faces", e->n);
-    for (size_t i = 0; i < e->n; i++) faces[i] = e->item[i].as;
-    if ((rc = gate_check(&problems, app, e->collection, e->calibration, e->identity, faces, e->n,
-                         err)))
-        return rc;
+    /* by force they come in whatever it says */
+    if ((e->dry_run || !e->force) && (rc = ask_gate(&problems, e, app, err))) return rc;
     if (e->dry_run) return answer_dry(rp, e, problems, err);
-    if (json_array_size(problems) && !e->force) {
+    if (json_array_size(problems)) {
         rp->details = json_pack("{s:O}", "problems", problems);
         return err_set(err, ERR_CONFLICT,
                        "nothing was enrolled: details.problems says what speaks against it (%zu); "

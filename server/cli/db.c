@@ -94,7 +94,7 @@ static enum err check_index(int64_t *findings, struct store *s, struct err_info 
     if (!rc) rc = gallery_check(&c, g, print_index_finding, NULL, err);
     gallery_close(g);
     *findings += c.findings;
-    if (!rc || rc == ERR_NOMEM || !err) return rc;
+    if (!rc || rc == ERR_NOMEM) return rc;
     ++*findings; /* a server would not start with it */
     return print_finding(NULL, "index", "", err->message, err);
 }

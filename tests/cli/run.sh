@@ -530,6 +530,18 @@ kill $server
 wait $server
 if [ $? -eq 0 ]; then ok; else bad "the server ends" "its exit status is not 0"; fi
 trap 'rm -rf "$work"' EXIT
+run "collection create, again" 0 collection create cast
+run "enrol, again" 0 enrol cast amy "$amy1"
+python3 - "$VISAVIS_DATA/visavis.db" <<'PY'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("UPDATE examples SET embedding = zeroblob(512)")
+db.commit()
+PY
+run "db check, damaged" 1 db check
+holds "db check, damaged" '[l.get("finding") for l in lines] == ["embedding", "index", None] and lines[2]["findings"] == 2'
+run "enrol, damaged" 2 enrol cast amy "$amy2"
+says "enrol, damaged" "unit length"
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ]

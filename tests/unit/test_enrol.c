@@ -503,6 +503,27 @@ static void the_same_photograph_at_once(void **state)
     assert_int_equal(in, 1);
 }
 
+/* By another process, a moment ago: vectors of two models never meet. */
+static void moved_to_another_model(void **state)
+{
+    struct err_info err = ERR_INFO_INIT;
+    (void)state;
+    struct store_tx tx = begin_tx();
+    must(store__run(NULL, &tx, "UPDATE collections SET recipe = ?1, updated_ms = updated_ms + 1",
+                    ARGS(TEXT(test_collection("").recipe)), &err),
+         &err);
+    commit_tx(&tx);
+    for (int followed = 0; followed < 2; followed++) {
+        struct asked got = ask(&(struct ask){api_enrol, ben_id, .image = {"\xff\xd8photo"},
+                                             .query = {{"force", "true"}}});
+        assert_int_equal(got.rc, ERR_CONFLICT);
+        assert_non_null(strstr(got.message, "0123456789ab"));
+        done(&got);
+        must(gallery_follow(app.gallery, &err), &err);
+    }
+    assert_int_equal(examples(), 2);
+}
+
 /* --- who is it? --- */
 
 static struct asked identify(const char *image, const char *key, const char *value)
@@ -639,6 +660,7 @@ int main(void)
         IN_APP(bad_input),
         IN_APP(a_thousand_at_once),
         IN_APP(the_same_photograph_at_once),
+        IN_APP(moved_to_another_model),
         IN_APP(who_is_it),
         IN_APP(erased_meanwhile),
         IN_APP(is_it_who_they_say),
