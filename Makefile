@@ -3,7 +3,7 @@
 # make bench      micro-benchmarks         make bench-peers speed beside the Python programs (venv under build/)
 # make torture ROUNDS=300 the store, killed and on failing disks
 # make fuzz T=png SECS=60                  make test-fresh  make run and make test in a clean Debian chroot
-# make test-peers exported and imported networks beside ONNX Runtime (venv under build/)
+# make test-peers networks beside ONNX Runtime, clusters beside scikit-learn (venvs under build/)
 # make install PREFIX= DESTDIR=            make deps, fmt, tidy, layers, headers, cov, clean
 # V=1 shows whole commands. Pick a variant with BUILD=release|debug|asan|tsan|cov; each has its own build/$(BUILD).
 SHELL   := /bin/bash
@@ -47,6 +47,7 @@ FUZZ   := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH  := $(wildcard tests/bench/bench_*.c)
 # Programs of the tests that are neither unit tests nor fuzz targets nor benches.
 OTHER  := $(wildcard tests/http/*_server.c tests/peers/*_driver.c tests/web/*_driver.c) tests/torture/torture.c
+DRIVER := $(patsubst %.c,$(O)/%,$(wildcard tests/peers/*_driver.c))
 obj     = $(patsubst %.c,$(O)/%.o,$(patsubst $(O)/%,%,$(1)))
 ENGINE_A := $(O)/libengine.a
 IMPORT_A := $(O)/libimport.a
@@ -100,6 +101,7 @@ $(O)/gen/assets.c: $(ASSETS) Makefile
 $(UNIT:%.c=$(O)/%): EXTRA_LIBS := -lcmocka
 $(O)/tests/golden/test_nomem $(O)/tests/unit/test_store_nomem: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 $(O)/tests/unit/test_index_memory: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=free
+$(O)/tests/unit/test_gallery: private ldflags += $(foreach f,malloc calloc realloc reallocarray aligned_alloc strdup,-Wl,--wrap=$(f))
 $(O)/tests/torture/torture $(O)/tests/bench/bench_store: $(call obj,tests/torture/faulty_vfs.c)
 $(O)/tests/torture/torture: $(call obj,tests/torture/crowd.c)
 $(foreach t,$(UNIT) $(BENCH) $(OTHER),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
@@ -132,9 +134,9 @@ bench: $(BENCH:%.c=$(O)/%) all
 	@set -e; for t in $(BENCH:%.c=$(O)/%); do $$t; done
 torture: $(O)/tests/torture/torture
 	$(O)/tests/torture/torture $(or $(ROUNDS),300)
-bench-peers: all $(O)/tests/bench/bench_face
+bench-peers: all $(O)/tests/bench/bench_face $(DRIVER)
 	@tests/peers/run.sh $(O)
-test-peers: all
+test-peers: all $(DRIVER)
 	@tests/peers/test.sh $(O)
 test-fresh:
 	@tests/fresh.sh

@@ -219,7 +219,7 @@ NODISCARD enum err cluster_truth_scores(struct cluster_truth *out, const int32_t
 
 enum cluster_layout {
     CLUSTER_LAYOUT_NONE,
-    CLUSTER_LAYOUT_TSNE, /* van der Maaten & Hinton 2008; above 1,000 rows Barnes-Hut (2014) */
+    CLUSTER_LAYOUT_TSNE, /* van der Maaten & Hinton 2008; above 250 rows Barnes-Hut (2014) */
 };
 
 struct cluster_report_options {
@@ -238,7 +238,7 @@ struct cluster_report_options {
 #define CLUSTER_REPORT_OPTIONS_INIT                                                                \
     {                                                                                              \
         .cut = __builtin_nanf(""), .possible = __builtin_nanf(""), .layout = CLUSTER_LAYOUT_TSNE,  \
-        .layout_rows_max = 20000, .pairs_max = 200, .bridges_max = 200                             \
+        .layout_rows_max = 5000, .pairs_max = 200, .bridges_max = 200                              \
     }
 
 struct cluster_report {

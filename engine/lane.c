@@ -342,7 +342,7 @@ enum err lanes_new(struct lanes **out, int n_lanes, int threads_each, struct err
         goto fail;
     }
     for (int i = 0; i < n_lanes; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "lane-%d", i);
         if ((rc = start(l, &l->small, threads_each, name, err))) goto fail;
     }

@@ -15,9 +15,10 @@ struct scan {
     uint32_t *near;       /* [n] rows within reach, itself left out */
     _Atomic uint32_t *up; /* [n] */
     uint32_t *first;      /* [n] border points: least root so far; UINT32_MAX */
+    uint32_t *rows;       /* [n] that are looked at */
     uint32_t enough;      /* neighbours besides itself that make a core point */
     float cut;
-    bool border; /* last sweep: clusters are known */
+    bool border; /* clusters are known */
 };
 
 size_t cluster__dbscan_bytes(size_t n, int d, const struct cores *cores)
@@ -25,7 +26,7 @@ size_t cluster__dbscan_bytes(size_t n, int d, const struct cores *cores)
     const size_t panels = cluster__panels_bytes(n, d);
     return panels > SIZE_MAX / 2
                ? SIZE_MAX
-               : panels + n * 4 * sizeof(uint32_t) + cluster__sweep_bytes(d, cores);
+               : panels + n * 5 * sizeof(uint32_t) + cluster__sweep_bytes(d, cores);
 }
 
 static void count(void *self, const struct cluster__tile *t)
@@ -41,15 +42,14 @@ static void count(void *self, const struct cluster__tile *t)
     }
 }
 
+/* rows: the core points, then the border points. */
 static void join(void *self, const struct cluster__tile *t)
 {
     struct scan *q = self;
 
     for (int r = 0; r < t->rows; r++) {
         const float *s = t->s + (size_t)r * DOTS_COLS;
-        const uint32_t row = (uint32_t)(t->first + (size_t)r);
-        const bool core = q->near[row] >= q->enough;
-        if (core == q->border) continue;
+        const uint32_t row = q->rows[t->first + (size_t)r];
         for (int c = q->kernels->at_least(s, 0, t->cols, q->cut); c < t->cols;
              c = q->kernels->at_least(s, c + 1, t->cols, q->cut)) {
             const uint32_t other = (uint32_t)(t->col + (size_t)c);
@@ -64,16 +64,23 @@ static void join(void *self, const struct cluster__tile *t)
     }
 }
 
-/* Border points, few as a rule, are looked at again once the clusters are known. */
-static enum err settle_border(struct scan *q, const struct cluster__panels *p,
-                              const struct cluster__job *job, struct err_info *err)
+/* Border points are looked at when the clusters are known; what has no neighbour never. */
+static enum err join_rows(struct scan *q, const struct cluster__panels *p,
+                          const struct cluster__job *job, struct err_info *err)
 {
-    struct cluster__sweep w = {p, p, NULL, p->n, join, NULL, q};
+    struct cluster__sweep w = {p, p, q->rows, 0, join, NULL, q};
     enum err rc;
 
-    if ((rc = cluster__sweep(&w, job, "joining", err))) return rc;
-    q->border = true;
-    return cluster__sweep(&w, job, "borders", err);
+    for (int border = 0; border < 2; border++) {
+        q->border = border;
+        w.n_rows = 0;
+        for (uint32_t i = 0; i < p->n; i++) {
+            const bool core = q->near[i] >= q->enough;
+            if (border ? !core && q->near[i] : core) q->rows[w.n_rows++] = i;
+        }
+        if (w.n_rows && (rc = cluster__sweep(&w, job, "joining", err))) return rc;
+    }
+    return ERR_OK;
 }
 
 enum err cluster__dbscan(int32_t *labels, const float *x, size_t n, int d, float cut,
@@ -83,12 +90,14 @@ enum err cluster__dbscan(int32_t *labels, const float *x, size_t n, int d, float
     uint32_t *near AUTO_FREE = calloc(n, sizeof *near);
     _Atomic uint32_t *up AUTO_FREE = calloc(n, sizeof *up);
     uint32_t *first AUTO_FREE = calloc(n, sizeof *first);
-    struct scan q = {cluster__kernels(), near, up, first, (uint32_t)min_points - 1, cut, false};
+    uint32_t *rows AUTO_FREE = calloc(n, sizeof *rows);
+    struct scan q = {cluster__kernels(),       near, up,   first, rows,
+                     (uint32_t)min_points - 1, cut,  false};
     struct cluster__sweep w = {&p, &p, NULL, n, count, NULL, &q};
     int32_t next = 0;
     enum err rc;
 
-    if (!near || !up || !first)
+    if (!near || !up || !first || !rows)
         return err_set(err, ERR_NOMEM, "no memory for DBSCAN of %zu rows", n);
     if ((rc = cluster__panels_fill(&p, x, n, d, true, err))) return rc;
     for (size_t i = 0; i < n; i++) {
@@ -96,7 +105,7 @@ enum err cluster__dbscan(int32_t *labels, const float *x, size_t n, int d, float
         first[i] = UINT32_MAX;
     }
     if ((rc = cluster__sweep(&w, job, "counting", err))) goto done;
-    if ((rc = settle_border(&q, &p, job, err))) goto done;
+    if ((rc = join_rows(&q, &p, job, err))) goto done;
     for (size_t i = 0; i < n; i++) {
         const bool core = near[i] >= q.enough;
         const uint32_t root = core ? cluster__find(up, (uint32_t)i) : first[i];

@@ -65,12 +65,31 @@ void cluster__point(double *out, const struct cluster__points *p, size_t i)
         out[k] = p->scale ? (double)v[k] * p->scale[i] : (double)v[k] - p->mean[k];
 }
 
+enum { ANEW = 8 }; /* sums are made anew when more than one row in so many moved */
+
+/* sum += sign row i, without a branch in the loop: half of a round's time where k is small. */
+static void add_point(double *restrict sum, const struct cluster__points *p, size_t i, double sign)
+{
+    const float *restrict v = p->x + i * (size_t)p->d;
+
+    if (p->scale) {
+        const double scale = p->scale[i] * sign;
+        for (int k = 0; k < p->d; k++) sum[k] += (double)v[k] * scale;
+    } else {
+        const double *restrict mean = p->mean;
+        for (int k = 0; k < p->d; k++) sum[k] += ((double)v[k] - mean[k]) * sign;
+    }
+}
+
 struct lloyd {
     struct cluster__kmeans *m;
     const struct cluster__points *p;
     const struct cluster__kernels *kernels;
     int k;
     struct cluster__panels centres;
+    double *total;   /* [k][d] sums of the clusters' rows */
+    bool anew;       /* they are added up anew; else they follow the rows that moved */
+    bool *changed;   /* [k] rows came or left: its mean is another */
     int32_t *next;   /* [n] */
     float *product;  /* [n] with the nearest centre */
     size_t *start;   /* [k + 1] */
@@ -84,7 +103,7 @@ size_t cluster__kmeans_bytes(size_t n, int d, int k, const struct cores *cores)
     const size_t rows = cluster__panels_bytes(n, d + 1);
     if (rows > SIZE_MAX / 4) return SIZE_MAX;
     return rows + n * (sizeof(double) + 3 * sizeof(int32_t) + sizeof(float)) +
-           4 * (size_t)k * ((size_t)d + 8) * sizeof(float) + cluster__sweep_bytes(d + 1, cores);
+           6 * (size_t)k * ((size_t)d + 8) * sizeof(float) + cluster__sweep_bytes(d + 1, cores);
 }
 
 static void assign(void *self, const struct cluster__tile *t)
@@ -134,20 +153,20 @@ static void average_part(void *arg, int c, int thread)
 {
     struct lloyd *l = arg;
     const int d = l->p->d;
-    double *sum = l->sum + (size_t)thread * 2 * (size_t)d, *v = sum + d, length = 0;
+    double *mean = l->sum + (size_t)thread * 2 * (size_t)d, length = 0;
+    double *sum = l->total + (size_t)c * (size_t)d;
     const double rows = (double)(l->start[c + 1] - l->start[c]);
 
-    if (rows < 1) return;
-    memset(sum, 0, (size_t)d * sizeof *sum);
-    for (size_t i = l->start[c]; i < l->start[c + 1]; i++) {
-        cluster__point(v, l->p, l->order[i]);
-        for (int k = 0; k < d; k++) sum[k] += v[k];
+    if (!l->changed[c]) return;
+    if (l->anew) {
+        memset(sum, 0, (size_t)d * sizeof *sum);
+        for (size_t i = l->start[c]; i < l->start[c + 1]; i++) add_point(sum, l->p, l->order[i], 1);
     }
     for (int k = 0; k < d; k++) length += sum[k] * sum[k];
     const double scale = l->p->metric == CLUSTER_COSINE ? sqrt(length) : rows;
-    if (!(scale > 0)) return;
-    for (int k = 0; k < d; k++) sum[k] /= scale;
-    put_centre(l, c, sum);
+    if (rows < 1 || !(scale > 0)) return;
+    for (int k = 0; k < d; k++) mean[k] = sum[k] / scale;
+    put_centre(l, c, mean);
 }
 
 static void inertia_part(void *arg, int c, int thread)
@@ -215,6 +234,27 @@ static void load_centres(struct lloyd *l)
     }
 }
 
+/* Which clusters changed. Where few rows moved their sums follow, in double: what that rounds is
+ * far below the floats of a centre. */
+static void note_changes(struct lloyd *l)
+{
+    const size_t n = l->p->n, d = (size_t)l->p->d;
+    size_t moved = 0;
+
+    for (size_t i = 0; i < n; i++) moved += l->m->labels[i] != l->next[i];
+    l->anew = moved > n / ANEW;
+    memset(l->changed, 0, (size_t)l->k * sizeof *l->changed);
+    for (size_t i = 0; i < n; i++) {
+        const int32_t from = l->m->labels[i], to = l->next[i];
+        if (from == to) continue;
+        l->changed[to] = true;
+        if (from >= 0) l->changed[from] = true;
+        if (l->anew) continue;
+        add_point(l->total + (size_t)from * d, l->p, i, -1);
+        add_point(l->total + (size_t)to * d, l->p, i, 1);
+    }
+}
+
 static enum err iterate(struct lloyd *l, int rounds, const struct cluster__job *job,
                         struct err_info *err)
 {
@@ -231,6 +271,7 @@ static enum err iterate(struct lloyd *l, int rounds, const struct cluster__job *
         bucket(l, l->next);
         refill(l);
         if (!memcmp(l->m->labels, l->next, p->n * sizeof *l->next)) break;
+        note_changes(l);
         memcpy(l->m->labels, l->next, p->n * sizeof *l->next);
         if ((rc = cluster__parts(job, "k-means", average_part, l, (size_t)l->k, cost, err)))
             return rc;
@@ -252,9 +293,11 @@ enum err cluster__kmeans_run(struct cluster__kmeans *m, const struct cluster__po
     uint32_t *order AUTO_FREE = calloc(p->n, sizeof *order);
     double *sum AUTO_FREE = calloc(2 * wide * (size_t)cores_threads(job->cores), sizeof *sum);
     double *inertia AUTO_FREE = calloc((size_t)k, sizeof *inertia);
+    bool *changed AUTO_FREE = calloc((size_t)k, sizeof *changed);
+    double *total AUTO_FREE = calloc((size_t)k * (size_t)p->d, sizeof *total);
     enum err rc;
 
-    if (!next || !product || !start || !order || !sum || !inertia)
+    if (!next || !product || !start || !order || !sum || !inertia || !changed || !total)
         return err_set(err, ERR_NOMEM, "no memory for k-means of %zu rows", p->n);
     if ((rc = cluster__panels_init(&l.centres, (size_t)k, p->panels.d, err))) return rc;
     l.next = next;
@@ -263,6 +306,8 @@ enum err cluster__kmeans_run(struct cluster__kmeans *m, const struct cluster__po
     l.order = order;
     l.sum = sum;
     l.inertia = inertia;
+    l.changed = changed;
+    l.total = total;
     rc = iterate(&l, rounds, job, err);
     cluster__panels_release(&l.centres);
     return rc;

@@ -13,7 +13,7 @@
 #include "engine/cluster/random.h"
 #include "engine/cluster/report.h"
 
-enum { EXACT_MAX = 1000, ROUNDS = 500, EXAGGERATED = 125, ROWS_OF_PART = 64 };
+enum { EXACT_MAX = 250, ROUNDS = 500, EXAGGERATED = 125, ROWS_OF_PART = 64 };
 static const double PERPLEXITY = 30, THETA = 0.5, EXAGGERATION = 12, START_SPREAD = 1e-4;
 
 struct affinity { /* of a pair, in both rows' lists */

@@ -278,7 +278,6 @@ static enum err number(struct cluster__task *t, struct err_info *err)
     struct numbered *c AUTO_FREE = NULL;
     int32_t *name AUTO_FREE = NULL;
     int32_t most = -1;
-    enum err rc;
 
     for (size_t i = 0; i < t->n; i++) most = r->labels[i] > most ? r->labels[i] : most;
     c = calloc((size_t)most + 2, sizeof *c);
@@ -300,11 +299,9 @@ static enum err number(struct cluster__task *t, struct err_info *err)
         if (r->labels[i] >= 0) r->labels[i] = name[r->labels[i]];
         r->outliers += r->labels[i] < 0;
     }
-    if (drops && least > 1) {
+    if (drops && least > 1)
         cluster__note_number(r, "min_size", least, 0, "faces in smaller groups are outliers");
-    }
-    rc = r->centres ? reorder_centres(t, c, r->clusters, err) : ERR_OK;
-    return rc;
+    return r->centres ? reorder_centres(t, c, r->clusters, err) : ERR_OK;
 }
 
 static enum err take_constraints(struct cluster__task *t, struct err_info *err)

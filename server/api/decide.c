@@ -11,6 +11,11 @@ enum err decide_cuts(struct decide_cuts *out, const struct calibration *cal, dou
     enum err rc;
 
     calibration_info(cal, &info);
+    if (info.min_fmr >= 1)
+        return err_set(err, ERR_FMR_UNSUPPORTED,
+                       "the calibration %.200s has %.0f pairs of strangers, too few to support any "
+                       "false-match rate",
+                       info.source, info.impostor_pairs);
     /* expm1 and log1p: the same number, without losing small rates to rounding */
     double fmr = -expm1(log1p(-fpir) / (comparisons ? (double)comparisons : 1));
     const bool supported = fmr >= info.min_fmr;

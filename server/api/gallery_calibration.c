@@ -7,16 +7,19 @@
 #include "server/api/gallery_json.h"
 #include "server/api/write.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    EXAMPLES_MAX = 50000, /* 1.25e9 pairs: some seconds of one core */
     GENUINE_LEAST = 30,
     IMPOSTOR_LEAST = 1000, /* supports a false-match rate of 1 % */
     TAIL_PAIRS = 100000,
 };
+/* Of all pairs, for each number of an embedding: some seconds of one core. 50,000 examples of 128
+ * numbers, 8,800 of 4,096. */
+static const double PRODUCTS_MAX = 1.6e11;
 static const char *const no_parameters[] = {NULL};
 static const double told_rates[] = {1e-1, 1e-2, 1e-3, 1e-4, 1e-5};
 
@@ -66,9 +69,11 @@ static enum err take_owned(struct measuring *m, struct err_info *err)
         m->rows[m->n] = m->rows[i];
         who[m->n++] = m->rows[i].identity;
     }
-    if (m->n > EXAMPLES_MAX)
-        return err_set(err, ERR_TOO_LARGE, "the collection has %zu examples, %d can be compared",
-                       m->n, EXAMPLES_MAX);
+    const double most = floor(sqrt(2 * PRODUCTS_MAX / (double)d));
+    if ((double)m->n > most)
+        return err_set(err, ERR_TOO_LARGE,
+                       "the collection has %zu examples, %.0f of %zu numbers can be compared", m->n,
+                       most, d);
     qsort(who, m->n, sizeof *who, by_identity);
     for (size_t i = 0; i < m->n; i++)
         if (!i || who[i] != who[m->people - 1]) who[m->people++] = who[i];

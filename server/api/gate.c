@@ -7,11 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct twin {
+    const struct gate_face *of; /* NULL: none */
+    double similarity;
+};
+
 struct gate {
     const struct gallery_collection *collection;
     const struct gate_face *faces;
     size_t n;
-    const struct match_row *nearest; /* of each, or NULL */
+    const struct match_row *nearest; /* of each */
+    const struct twin *twin;         /* of each */
     const int64_t *looks_like;       /* identity of each; 0: none */
     const double *similarity;        /* to it */
     struct store_tx *tx;
@@ -80,29 +86,35 @@ static enum err check_duplicate(struct gate *g, size_t i, struct err_info *err)
     if (f->source && (rc = store_example_by_source(g->tx, g->collection->is.row, f->source,
                                                    take_duplicate, g, err)))
         return rc;
-    if (g->found || !near || near[i].similarity < GATE_SAME_PICTURE) return ERR_OK;
+    if (g->found || near[i].similarity < GATE_SAME_PICTURE) return ERR_OK;
     g->same_file = false;
     g->at_similarity = near[i].similarity;
     return store_example_get_rows(g->tx, &near[i].example, 1, take_duplicate, g, err);
 }
 
-/* Two faces of one call. */
-static enum err check_twins(struct gate *g, size_t i, struct err_info *err)
+/* Of each face: the first one before it, of the same call, that is the same picture. */
+static void find_twins(struct twin *out, const struct gate_face *faces, size_t n, int dim)
 {
-    const struct gate_face *a = &g->faces[i];
-    for (size_t k = 0; k < i; k++) {
-        const struct gate_face *b = &g->faces[k];
-        const double s =
-            (double)match_similarity(a->embedding, b->embedding, g->collection->is.dim);
-        if (s < GATE_SAME_PICTURE) continue;
-        char message[120];
-        snprintf(message, sizeof message, "it is the same picture as %s", b->image);
-        return add(g, json_pack("{s:s, s:s, s:s, s:n, s:o}", "image", a->image, "code", "duplicate",
-                                "message", message, "example", "similarity", similarity_json(s)))
-                   ? ERR_OK
-                   : no_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < i && !out[i].of; k++) {
+            const double s = (double)match_similarity(faces[i].embedding, faces[k].embedding, dim);
+            if (s >= GATE_SAME_PICTURE) out[i] = (struct twin){&faces[k], s};
+        }
     }
-    return ERR_OK;
+}
+
+static enum err check_twin(struct gate *g, size_t i, struct err_info *err)
+{
+    const struct twin *t = &g->twin[i];
+    char message[120];
+
+    if (!t->of) return ERR_OK;
+    snprintf(message, sizeof message, "it is the same picture as %s", t->of->image);
+    return add(g, json_pack("{s:s, s:s, s:s, s:n, s:o}", "image", g->faces[i].image, "code",
+                            "duplicate", "message", message, "example", "similarity",
+                            similarity_json(t->similarity)))
+               ? ERR_OK
+               : no_memory(err);
 }
 
 /* --- somebody else --- */
@@ -131,10 +143,8 @@ static enum err find_others(int64_t *other, double *similarity, struct app *app,
                             const struct gallery_collection *c, const struct calibration *cal,
                             int64_t identity, const float *vectors, size_t n, struct err_info *err)
 {
-    enum { BEST = 2 }; /* the best one, or, where that is the right one, none */
-    const struct match_query q = {
-        .vectors = vectors, .n = n, .top = BEST, .rule = MATCH_MAX, .m = 1};
-    AUTO_FREE struct match_candidate *best = calloc(n * BEST, sizeof *best);
+    const struct match_query q = {.vectors = vectors, .n = n, .top = 1, .rule = MATCH_MAX, .m = 1};
+    AUTO_FREE struct match_candidate *best = calloc(n, sizeof *best);
     AUTO_FREE int *counts = calloc(n, sizeof *counts);
     struct match_index_info info;
     struct decide_cuts cuts;
@@ -147,7 +157,7 @@ static enum err find_others(int64_t *other, double *similarity, struct app *app,
         (rc = decide_cuts(&cuts, cal, DECIDE_FPIR, info.examples, true, err)))
         return rc;
     for (size_t i = 0; i < n; i++) {
-        const struct match_candidate *b = &best[i * BEST];
+        const struct match_candidate *b = &best[i];
         if (!counts[i] || b->identity == identity || b->similarity < cuts.match) continue;
         other[i] = b->identity;
         similarity[i] = b->similarity;
@@ -162,7 +172,7 @@ static enum err check_job(struct store_tx *tx, void *arg, struct err_info *err)
 
     g->tx = tx;
     for (size_t i = 0; i < g->n; i++)
-        if ((rc = check_quality(g, &g->faces[i], err)) || (rc = check_twins(g, i, err)) ||
+        if ((rc = check_quality(g, &g->faces[i], err)) || (rc = check_twin(g, i, err)) ||
             (rc = check_duplicate(g, i, err)) || (rc = check_other(g, i, err)))
             return rc;
     return ERR_OK;
@@ -178,15 +188,17 @@ enum err gate_check(json_t **problems, struct app *app, const struct gallery_col
     AUTO_FREE int64_t *other = calloc(n, sizeof *other);
     AUTO_FREE double *similarity = calloc(n, sizeof *similarity);
     AUTO_FREE int *counts = calloc(n, sizeof *counts);
+    AUTO_FREE struct twin *twin = calloc(n, sizeof *twin);
     struct gate g = {.collection = c,
                      .faces = faces,
                      .n = n,
                      .nearest = nearest,
+                     .twin = twin,
                      .looks_like = other,
                      .similarity = similarity};
     enum err rc;
 
-    if (!vectors || !nearest || !other || !similarity || !counts) return no_memory(err);
+    if (!vectors || !nearest || !other || !similarity || !counts || !twin) return no_memory(err);
     for (size_t i = 0; i < n; i++) memcpy(vectors + i * d, faces[i].embedding, d * sizeof *vectors);
     rc = match_index_nearest(c->index->rows, vectors, n, 1, nearest, counts, NULL,
                              engine_cores(app->engine), err);
@@ -195,6 +207,7 @@ enum err gate_check(json_t **problems, struct app *app, const struct gallery_col
     if (rc) return rc;
     for (size_t i = 0; i < n; i++)
         if (!counts[i]) nearest[i].similarity = -1;
+    find_twins(twin, faces, n, c->is.dim); /* here: a job in the store does not compute */
     if (!(g.problems = json_array())) return no_memory(err);
     if ((rc = store_read(app->store, check_job, &g, err))) {
         json_decref(g.problems);

@@ -32,6 +32,7 @@ struct identify {
     float *vectors;  /* [n][dim] */
     int64_t *tagged; /* identities that may be candidates; NULL: all */
     size_t n_tagged;
+    int top;                      /* searched for: at least two, for the margin */
     struct match_candidate *best; /* [n][top] */
     int *counts;                  /* [n] */
     struct match_row **scores;    /* [n][top], with explain; each its own */
@@ -45,7 +46,7 @@ struct identify {
 
 static void release(struct identify *q)
 {
-    const size_t all = q->n * (size_t)q->in.top;
+    const size_t all = q->n * (size_t)q->top;
     for (size_t i = 0; q->scores && i < all; i++) free(q->scores[i]);
     for (int i = 0; i < q->n_analyses; i++) analysis_release(&q->analysis[i]);
     faces_in_release(&q->in);
@@ -104,7 +105,8 @@ static enum err tagged_job(struct store_tx *tx, void *arg, struct err_info *err)
 static enum err search(struct identify *q, struct app *app, struct err_info *err)
 {
     const struct gallery_collection *c = q->collection;
-    const size_t all = q->n * (size_t)q->in.top;
+    q->top = q->in.top < 2 ? 2 : q->in.top;
+    const size_t all = q->n * (size_t)q->top;
     enum err rc;
 
     if (q->in.tag && (rc = store_read(app->store, tagged_job, q, err))) return rc;
@@ -112,7 +114,7 @@ static enum err search(struct identify *q, struct app *app, struct err_info *err
     const struct match_query query = {
         .vectors = q->vectors,
         .n = q->n,
-        .top = q->in.top,
+        .top = q->top,
         .rule = c->rule,
         .m = c->is.rule_top,
         .allowed = !q->in.tag  ? NULL
@@ -137,7 +139,7 @@ static enum err search(struct identify *q, struct app *app, struct err_info *err
 /* Ids and names of all that was found and, with explain, of every example of it. */
 static enum err look_up(struct identify *q, struct app *app, struct err_info *err)
 {
-    const size_t top = (size_t)q->in.top, d = (size_t)q->collection->is.dim;
+    const size_t top = (size_t)q->top, d = (size_t)q->collection->is.dim;
     enum err rc = names_init(&q->names, err);
 
     for (size_t i = 0; !rc && i < q->n; i++) {
@@ -188,7 +190,7 @@ static json_t *candidate_json(const struct identify *q, size_t at, json_t *ident
 /* Adds "decision", "margin" and "candidates" to face i. */
 static bool add_verdict(json_t *face, const struct identify *q, size_t i)
 {
-    const size_t top = (size_t)q->in.top;
+    const size_t top = (size_t)q->top;
     const struct match_candidate *first = NULL, *second = NULL;
     json_t *list = json_array();
 
@@ -201,7 +203,8 @@ static bool add_verdict(json_t *face, const struct identify *q, size_t i)
             first = b;
         else if (!second)
             second = b;
-        json_array_append_new(list, candidate_json(q, i * top + k, identity, example));
+        if (json_array_size(list) < (size_t)q->in.top)
+            json_array_append_new(list, candidate_json(q, i * top + k, identity, example));
     }
     const enum decision d = first ? decide(&q->cuts, first->similarity) : DECISION_UNKNOWN;
     json_t *margin = second ? similarity_json(first->similarity - second->similarity) : json_null();

@@ -35,6 +35,21 @@ static enum err write_engine(struct engine *e, struct buf *out, struct err_info 
     return rc;
 }
 
+static enum err write_gallery(struct gallery *g, struct buf *out, struct err_info *err)
+{
+    struct gallery_info i;
+
+    gallery_info(g, &i);
+    return buf_printf(out, err,
+                      "# HELP visavis_gallery_collections Collections.\n"
+                      "# TYPE visavis_gallery_collections gauge\nvisavis_gallery_collections %zu\n"
+                      "# HELP visavis_gallery_examples Examples in the search indexes.\n"
+                      "# TYPE visavis_gallery_examples gauge\nvisavis_gallery_examples %zu\n"
+                      "# HELP visavis_gallery_index_bytes Memory of the search indexes, about.\n"
+                      "# TYPE visavis_gallery_index_bytes gauge\nvisavis_gallery_index_bytes %zu\n",
+                      i.collections, i.examples, i.bytes);
+}
+
 static enum err write_process(struct buf *out, struct err_info *err)
 {
     long pages = 0;
@@ -67,6 +82,7 @@ enum err api_metrics(struct app *app, struct request *rq, struct reply *rp, stru
     if (rc) return rc;
     if (app->http) rc = http_metrics(app->http, &b, err);
     if (!rc && app->engine) rc = write_engine(app->engine, &b, err);
+    if (!rc && app->gallery) rc = write_gallery(app->gallery, &b, err);
     if (!rc && app->jobs)
         rc = buf_printf(&b, err,
                         "# HELP visavis_jobs Jobs that wait or run.\n"

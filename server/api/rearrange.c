@@ -130,11 +130,15 @@ struct move {
     const char *example, *identity; /* identity NULL: nobody's */
 };
 
-static enum err take_example_row(void *self, const struct store_example *e, struct err_info *err)
+struct place {
+    int64_t row, identity;
+};
+
+static enum err take_place(void *self, const struct store_example *e, struct err_info *err)
 {
-    int64_t *row = self;
+    struct place *p = self;
     (void)err;
-    *row = e->row;
+    *p = (struct place){e->row, e->identity};
     return ERR_OK;
 }
 
@@ -150,19 +154,22 @@ static enum err move_job(struct store_tx *tx, void *self, struct write_answer *a
 {
     const struct move *m = self;
     const int64_t collection = m->collection->is.row;
-    int64_t row = 0, identity = STORE_UNASSIGNED;
+    struct place was = {0};
+    int64_t identity = STORE_UNASSIGNED;
     json_t *example = NULL;
     struct ulid undo;
     enum err rc;
 
-    if ((rc = store_example_get(tx, collection, m->example, take_example_row, &row, err)) ||
+    if ((rc = store_example_get(tx, collection, m->example, take_place, &was, err)) ||
         (m->identity && (rc = identity_row(&identity, tx, m->collection, m->identity, err))) ||
         (rc = store_undo_begin(&undo, tx, collection, "move", err)) ||
-        (rc = store_example_move(tx, row, identity, err)) ||
+        (rc = store_example_move(tx, was.row, identity, err)) ||
         (rc = store_example_get(tx, collection, m->example, take_example_json, &example, err)))
         return rc;
     a->status = 200;
-    a->body = json_pack("{s:o, s:s}", "example", example, "undo", undo.s);
+    /* where it was there already, there is nothing to take back */
+    a->body = json_pack("{s:o, s:s?}", "example", example, "undo",
+                        was.identity == identity ? NULL : undo.s);
     strcpy(a->collection, m->collection->is.id);
     strcpy(a->target, m->example);
     return a->body ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for an answer");

@@ -10,6 +10,7 @@
 #include "engine/base/mem.h"
 #include "server/cli/cli.h"
 #include "server/cli/data_dir.h"
+#include "server/gallery/gallery.h"
 #include "server/store/backup.h"
 #include "server/store/check.h"
 
@@ -76,12 +77,34 @@ static enum err check_job(struct store_tx *tx, void *self, struct err_info *err)
     return store_check(self, tx, print_finding, NULL, err);
 }
 
+static enum err print_index_finding(void *self, const char *collection, const char *says,
+                                    struct err_info *err)
+{
+    (void)self;
+    return print_finding(NULL, "index", collection, says, err);
+}
+
+/* The search index as a server would have it. Adds to *findings. */
+static enum err check_index(int64_t *findings, struct store *s, struct err_info *err)
+{
+    struct gallery *g = NULL;
+    struct gallery_checked c = {0};
+    enum err rc = gallery_open(&g, s, err);
+
+    if (!rc) rc = gallery_check(&c, g, print_index_finding, NULL, err);
+    gallery_close(g);
+    *findings += c.findings;
+    if (!rc || rc == ERR_NOMEM || !err) return rc;
+    ++*findings; /* a server would not start with it */
+    return print_finding(NULL, "index", "", err->message, err);
+}
+
 static int check(struct db *d, struct store *s, json_t **answer, struct err_info *err)
 {
     struct store_checked c;
     (void)d;
 
-    if (store_read(s, check_job, &c, err)) return CLI_ERROR;
+    if (store_read(s, check_job, &c, err) || check_index(&c.findings, s, err)) return CLI_ERROR;
     *answer = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "ok", c.findings == 0, "findings",
                         (json_int_t)c.findings, "collections", (json_int_t)c.collections,
                         "identities", (json_int_t)c.identities, "examples", (json_int_t)c.examples,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/base/buf.h"
+#include "engine/match.h"
 #include "server/cli/npy.h"
 #include "server/store/audit.h"
 #include "server/store/examples.h"
@@ -62,6 +63,20 @@ static enum err put_back(struct import *in, enum store_table table, int64_t row,
     return rc;
 }
 
+/* What a gallery that loads the collection would stumble over. */
+static enum err check_loadable(const struct store_collection *c, struct err_info *err)
+{
+    struct calibration *parsed = NULL;
+    struct err_info why = ERR_INFO_INIT;
+
+    if (c->dim < 1 || c->dim > MATCH_DIM_MAX)
+        return err_set(err, ERR_INVALID, "dim is %d, the limit is %d", c->dim, MATCH_DIM_MAX);
+    enum err rc = c->calibration ? calibration_parse(&parsed, c->calibration, &why) : ERR_OK;
+    calibration_free(parsed);
+    if (!rc) return ERR_OK;
+    return err_set(err, rc == ERR_NOMEM ? rc : ERR_INVALID, "%s", why.message);
+}
+
 static enum err add_collection(struct line *l, struct err_info *err)
 {
     struct import *in = l->in;
@@ -96,7 +111,8 @@ static enum err add_collection(struct line *l, struct err_info *err)
     char *calibration_text = text_of(calibration), *metadata_text = text_of(metadata);
     c.calibration = calibration_text;
     c.metadata = metadata_text ? metadata_text : "{}";
-    enum err rc = store_collection_add(&in->collection, &in->collection_id, in->tx, &c, err);
+    enum err rc = check_loadable(&c, err);
+    if (!rc) rc = store_collection_add(&in->collection, &in->collection_id, in->tx, &c, err);
     was.created_ms = created;
     was.updated_ms = updated;
     if (!rc) rc = put_back(in, STORE_COLLECTIONS, in->collection, &was, err);

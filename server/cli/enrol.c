@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/api/api.h"
+#include "server/api/cursor.h"
 #include "server/cli/call.h"
 
 static const char enrol_usage[] =
@@ -113,53 +114,100 @@ int cli_identify(int argc, char **argv)
     return rc;
 }
 
-/* The id of the one identity of this very name; none: it is made. */
-static enum err find_or_make(char id[ULID_CHARS + 1], struct cli_call *c, const char *collection,
-                             const char *who, struct err_info *err)
-{
-    json_auto_t *list = NULL, *made = NULL;
-    const json_t *one;
-    size_t i;
-    int found = 0;
-    enum err rc;
+struct who {
+    char id[ULID_CHARS + 1];
+    int found; /* identities of this very name */
+    bool made; /* for this enrolment */
+};
 
-    if (ulid_valid(who)) {
-        strcpy(id, who);
-        return ERR_OK;
-    }
-    cli_call_begin(c, "GET");
-    cli_call_param(c, "c", collection);
-    cli_call_query(c, "name", who);
-    cli_call_query(c, "limit", "1000");
-    if ((rc = cli_call_run(&list, c, api_identities_list, err))) return rc;
-    json_array_foreach(json_object_get(list, "items"), i, one)
-    {
-        const char *name = json_string_value(json_object_get(one, "name"));
-        if (!name || strcmp(name, who) != 0) continue;
-        found++;
-        snprintf(id, ULID_CHARS + 1, "%s", json_string_value(json_object_get(one, "id")));
-    }
-    if (found == 1) return ERR_OK;
-    if (found > 1)
-        return err_set(err, ERR_CONFLICT, "%d identities are called %.200s: give the id of one",
-                       found, who);
-    json_auto_t *body = json_pack("{s:s}", "name", who);
+/* Through every page: what the route finds has the name as a part. */
+static enum err find(struct who *w, struct cli_call *c, const char *collection, const char *name,
+                     struct err_info *err)
+{
+    char cursor[CURSOR_CHARS + 1] = "";
+
+    do {
+        json_auto_t *page = NULL;
+        const json_t *one;
+        size_t i;
+        cli_call_begin(c, "GET");
+        cli_call_param(c, "c", collection);
+        cli_call_query(c, "name", name);
+        cli_call_query(c, "limit", "1000");
+        cli_call_query(c, "cursor", *cursor ? cursor : NULL);
+        enum err rc = cli_call_run(&page, c, api_identities_list, err);
+        if (rc) return rc;
+        json_array_foreach(json_object_get(page, "items"), i, one)
+        {
+            const char *of = json_string_value(json_object_get(one, "name"));
+            if (!of || strcmp(of, name) != 0) continue;
+            w->found++;
+            snprintf(w->id, sizeof w->id, "%s", json_string_value(json_object_get(one, "id")));
+        }
+        const char *next = json_string_value(json_object_get(page, "next_cursor"));
+        snprintf(cursor, sizeof cursor, "%s", next ? next : "");
+    } while (*cursor);
+    return ERR_OK;
+}
+
+static enum err make(struct who *w, struct cli_call *c, const char *collection, const char *name,
+                     struct err_info *err)
+{
+    json_auto_t *body = json_pack("{s:s}", "name", name), *made = NULL;
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+
     if (!text) return err_set(err, ERR_INVALID, "the name is not UTF-8");
     cli_call_begin(c, "POST");
     cli_call_param(c, "c", collection);
     cli_call_json(c, text);
-    rc = cli_call_run(&made, c, api_identities_create, err);
-    if (!rc) snprintf(id, ULID_CHARS + 1, "%s", json_string_value(json_object_get(made, "id")));
+    enum err rc = cli_call_run(&made, c, api_identities_create, err);
+    if (!rc) snprintf(w->id, sizeof w->id, "%s", json_string_value(json_object_get(made, "id")));
+    w->made = !rc;
     free(text);
     return rc;
+}
+
+/* The one identity of this very name; none: it is made. */
+static enum err find_or_make(struct who *w, struct cli_call *c, const char *collection,
+                             const char *name, struct err_info *err)
+{
+    *w = (struct who){.found = 0};
+    if (ulid_valid(name)) {
+        strcpy(w->id, name);
+        return ERR_OK;
+    }
+    enum err rc = find(w, c, collection, name, err);
+    if (rc || w->found == 1) return rc;
+    if (w->found > 1)
+        return err_set(err, ERR_CONFLICT, "%d identities are called %.200s: give the id of one",
+                       w->found, name);
+    return make(w, c, collection, name, err);
+}
+
+/* Nothing was enrolled: who was made for it goes again, unless somebody has changed it since. */
+static enum err unmake(struct cli_call *c, const char *collection, const struct who *w,
+                       struct err_info *err)
+{
+    cli_call_begin(c, "DELETE");
+    cli_call_param(c, "c", collection);
+    cli_call_param(c, "i", w->id);
+    c->rq.if_match = "\"1\""; /* the version that it was made with */
+    enum err rc = cli_call_run(NULL, c, api_identities_erase, err);
+    return rc == ERR_PRECONDITION || rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+static bool asks_for(const struct arguments *a, const char *name)
+{
+    for (int i = 0; i < a->n; i++)
+        if (!strcmp(a->query[i].name, name)) return true;
+    return false;
 }
 
 int cli_enrol(int argc, char **argv)
 {
     struct arguments a = {0};
     struct err_info err = ERR_INFO_INIT;
-    char id[ULID_CHARS + 1] = "";
+    struct who who;
     struct cli_call c;
 
     if (!parse(&a, argc, argv, enrol_options)) return CLI_ERROR;
@@ -169,10 +217,12 @@ int cli_enrol(int argc, char **argv)
     }
     const char *collection = argv[optind];
     if (cli_call_open(&c, a.data, &a.engine, &err)) return cli_fail_err(&err);
-    enum err failed = find_or_make(id, &c, collection, argv[optind + 1], &err);
+    enum err failed = find_or_make(&who, &c, collection, argv[optind + 1], &err);
     if (!failed) failed = ask(&c, &a, collection, argv + optind + 2, argc - optind - 2, &err);
-    if (!failed) cli_call_param(&c, "i", id);
+    if (!failed) cli_call_param(&c, "i", who.id);
     int rc = failed ? cli_fail_err(&err) : cli_call_print(&c, api_enrol);
+    if (who.made && (rc || asks_for(&a, "dry_run")) && unmake(&c, collection, &who, &err))
+        rc = cli_fail_err(&err);
     cli_call_close(&c);
     return rc;
 }

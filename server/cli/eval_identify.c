@@ -7,7 +7,12 @@
 #include "server/api/decide.h"
 #include "server/cli/eval.h"
 
-enum { TAIL_PAIRS = 200000, RATES = 2 };
+enum {
+    TAIL_PAIRS = 200000,
+    RATES = 2,
+    GENUINE_LEAST = 2,
+    IMPOSTOR_LEAST = 100, /* ten of them are a rate of 10 %: fewer say nothing */
+};
 static const double rates[RATES] = {0.01, 0.001}; /* FPIR */
 
 /* What searching gave; persons and groups as in eval_rows. */
@@ -133,6 +138,7 @@ struct stated {
     double worst;
 };
 
+/* ERR_FMR_UNSUPPORTED: there are too few pairs to state any rate. */
 static enum err calibrate(struct calibration **out, const struct eval_rows *r, int dim,
                           struct err_info *err)
 {
@@ -141,8 +147,12 @@ static enum err calibrate(struct calibration **out, const struct eval_rows *r, i
     struct match_pairs *pairs = NULL;
     struct roc *roc = NULL;
     char *json = NULL;
-    enum err rc = match_pairs_new(&pairs, r->x, r->n, dim, r->person, r->group, TAIL_PAIRS, 0, err);
+    enum err rc = r->n < 2 ? ERR_FMR_UNSUPPORTED
+                           : match_pairs_new(&pairs, r->x, r->n, dim, r->person, r->group,
+                                             TAIL_PAIRS, 0, err);
 
+    if (!rc && (pairs->n_genuine < GENUINE_LEAST || pairs->n_impostor < IMPOSTOR_LEAST))
+        rc = ERR_FMR_UNSUPPORTED;
     if (!rc) rc = roc_new_pairs(&roc, pairs, err);
     if (!rc) rc = roc_calibration_json(&json, roc, &origin, err);
     if (!rc) rc = calibration_parse(out, json, err);
@@ -193,7 +203,10 @@ static enum err look_both_ways(struct stated all[RATES], const struct eval_set *
         eval_rows_release(&half[0]);
         return rc;
     }
-    for (int i = 0; !rc && i < 2; i++) rc = look(all, &half[i], &half[1 - i], set->dim, err);
+    for (int i = 0; !rc && i < 2; i++) {
+        rc = look(all, &half[i], &half[1 - i], set->dim, err);
+        if (rc == ERR_FMR_UNSUPPORTED) rc = ERR_OK; /* a half too small is no check */
+    }
     eval_rows_release(&half[0]);
     eval_rows_release(&half[1]);
     return rc;

@@ -32,7 +32,6 @@ void gallery_release(struct gallery_collection *c)
 {
     if (!c || atomic_fetch_sub(&c->holders, 1) > 1) return;
     gallery__index_release(c->index);
-    calibration_free(c->calibration);
     free((char *)c->is.id);
     free((char *)c->is.name);
     free((char *)c->is.model);
@@ -70,10 +69,6 @@ static enum err collection_new(struct gallery_collection **out, const struct sto
     enum err rc = ok ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for a collection");
     if (!rc && !gallery_rule_parse(&c->rule, is->rule))
         rc = err_set(err, ERR_INTERNAL, "collection %s has the rule \"%.20s\"", is->id, is->rule);
-    if (!rc && is->calibration) {
-        rc = calibration_parse(&c->calibration, is->calibration, err);
-        if (rc) err_prefix(err, "the calibration of collection %s", is->id);
-    }
     if (rc) {
         gallery_release(c);
         return rc;
@@ -107,16 +102,24 @@ static bool index_fits(const struct store_collection *was, const struct store_co
 
 struct follow {
     struct gallery *g;
+    store_job *then; /* NULL: nothing */
+    void *arg;
     struct store_tx *tx;
     struct gallery_collection **list; /* the new one */
     size_t n, room;
 };
 
+static int by_row(const void *a, const void *b)
+{
+    const struct gallery_collection *const *x = a, *const *y = b;
+    return ((*x)->is.row > (*y)->is.row) - ((*x)->is.row < (*y)->is.row);
+}
+
 static struct gallery_collection *find_row(const struct gallery *g, int64_t row)
 {
-    for (size_t i = 0; i < g->n; i++)
-        if (g->list[i]->is.row == row) return g->list[i];
-    return NULL;
+    const struct gallery_collection wanted = {.is.row = row}, *key = &wanted;
+    struct gallery_collection **at = g->n ? bsearch(&key, g->list, g->n, sizeof *at, by_row) : NULL;
+    return at ? *at : NULL;
 }
 
 /* The index of a collection, up to date: the one it had, or a new one. A holder of the result is
@@ -169,45 +172,61 @@ static enum err take_collection(void *self, const struct store_collection *is, s
     return ERR_OK;
 }
 
-static enum err follow_job(struct store_tx *tx, void *arg, struct err_info *err)
-{
-    struct follow *f = arg;
-    f->tx = tx;
-    return store_collection_list(tx, take_collection, f, err);
-}
-
 static void release_list(struct gallery_collection **list, size_t n)
 {
     for (size_t i = 0; i < n; i++) gallery_release(list[i]);
     free(list);
 }
 
-enum err gallery_follow(struct gallery *g, struct err_info *err)
+/* The new list takes the old one's place. */
+static void publish(struct follow *f)
 {
-    struct follow f = {.g = g};
+    struct gallery *g = f->g;
+    pthread_rwlock_wrlock(&g->lock);
+    struct gallery_collection **old = g->list;
+    size_t n_old = g->n;
+    g->list = f->list;
+    g->n = f->n;
+    pthread_rwlock_unlock(&g->lock);
+    f->list = NULL;
+    f->n = 0;
+    release_list(old, n_old);
+}
+
+static enum err follow_job(struct store_tx *tx, void *arg, struct err_info *err)
+{
+    struct follow *f = arg;
+    f->tx = tx;
+    enum err rc = store_collection_list(tx, take_collection, f, err);
+    if (rc) return rc;
+    if (f->n) qsort(f->list, f->n, sizeof(struct gallery_collection *), by_row);
+    publish(f);
+    return f->then ? f->then(tx, f->arg, err) : ERR_OK;
+}
+
+enum err gallery__follow(struct gallery *g, store_job *then, void *arg, struct err_info *err)
+{
+    struct follow f = {.g = g, .then = then, .arg = arg};
     uint64_t version = 0;
 
     pthread_mutex_lock(&g->following);
     /* first: a change in between is seen next time */
     enum err rc = store_version(&version, g->store, err);
-    if (!rc && (!g->followed || version != g->version)) {
+    if (!rc && (then || !g->followed || version != g->version)) {
         rc = store_read(g->store, follow_job, &f, err);
+        release_list(f.list, f.n);
         if (!rc) {
-            pthread_rwlock_wrlock(&g->lock);
-            struct gallery_collection **old = g->list;
-            size_t n_old = g->n;
-            g->list = f.list;
-            g->n = f.n;
-            pthread_rwlock_unlock(&g->lock);
-            release_list(old, n_old);
             g->version = version;
             g->followed = true;
-        } else {
-            release_list(f.list, f.n);
         }
     }
     pthread_mutex_unlock(&g->following);
     return rc;
+}
+
+enum err gallery_follow(struct gallery *g, struct err_info *err)
+{
+    return gallery__follow(g, NULL, NULL, err);
 }
 
 enum err gallery_hold(struct gallery_collection **out, struct gallery *g, const char *id_or_name,

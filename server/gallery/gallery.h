@@ -26,7 +26,6 @@ struct gallery_collection {
     atomic_int holders;
     struct store_collection is; /* its strings live as long as this */
     enum match_rule rule;
-    struct calibration *calibration; /* its own; NULL: that of its model */
     struct gallery_index *index;
 };
 
@@ -55,6 +54,19 @@ struct gallery_info {
     size_t collections, examples, bytes;
 };
 void gallery_info(struct gallery *g, struct gallery_info *out);
+
+/* --- check.c --- */
+struct gallery_checked {
+    int64_t collections, examples; /* that were compared */
+    int64_t findings;
+};
+/* collection: its id; says: a sentence. An error that it returns ends the check. */
+typedef enum err gallery_finding_each(void *self, const char *collection, const char *says,
+                                      struct err_info *err);
+/* Follows, and compares every row of every index, bit for bit, with the state of the store that it
+ * has followed to; a finding for each collection that differs. */
+NODISCARD enum err gallery_check(struct gallery_checked *out, struct gallery *g,
+                                 gallery_finding_each *each, void *self, struct err_info *err);
 
 /* "max", "mean_top", "centroid"; false when s is none of them. */
 bool gallery_rule_parse(enum match_rule *out, const char *s);

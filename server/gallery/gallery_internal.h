@@ -4,6 +4,11 @@
 
 #include "server/gallery/gallery.h"
 
+/* gallery_follow and, unless NULL, `then` in the same state of the store; nobody else follows
+ * meanwhile. */
+NODISCARD enum err gallery__follow(struct gallery *g, store_job *then, void *arg,
+                                   struct err_info *err);
+
 /* Every vector of the collection; one holder, the caller's. */
 NODISCARD enum err gallery__index_load(struct gallery_index **out, struct store_tx *tx,
                                        const struct store_collection *is, struct err_info *err);

@@ -22,9 +22,20 @@ struct pending {
     struct match_change *change;
     float *vectors; /* [most][dim] */
     size_t n, most;
+    size_t used; /* vectors that were ever written */
     int dim;
 };
 
+/* Leaves no vector behind: some are of people who are erased meanwhile. */
+static void pending_release(struct pending *p)
+{
+    if (p->vectors) explicit_bzero(p->vectors, p->used * (size_t)p->dim * sizeof *p->vectors);
+    free(p->change);
+    free(p->vectors);
+    *p = (struct pending){0};
+}
+
+/* On an error there is nothing to release. */
 static enum err pending_init(struct pending *p, struct match_index *rows, int dim, size_t most,
                              struct err_info *err)
 {
@@ -34,8 +45,7 @@ static enum err pending_init(struct pending *p, struct match_index *rows, int di
     p->change = calloc(most, sizeof *p->change);
     p->vectors = calloc(most * (size_t)dim, sizeof *p->vectors);
     if (p->change && p->vectors) return ERR_OK;
-    free(p->change);
-    free(p->vectors);
+    pending_release(p);
     return err_set(err, ERR_NOMEM, "no memory for %zu changes of a search index", most);
 }
 
@@ -55,15 +65,10 @@ static enum err pending_add(struct pending *p, enum match_change_kind kind, int6
     if (kind == MATCH_PUT) {
         copy = p->vectors + p->n * (size_t)p->dim;
         memcpy(copy, vector, (size_t)p->dim * sizeof *copy);
+        if (p->used <= p->n) p->used = p->n + 1;
     }
     p->change[p->n++] = (struct match_change){kind, example, identity, copy};
     return ERR_OK;
-}
-
-static void pending_release(struct pending *p)
-{
-    free(p->change);
-    free(p->vectors);
 }
 
 static enum err take_vector(void *self, int64_t example, int64_t identity, const float *embedding,
@@ -108,8 +113,11 @@ enum err gallery__index_load(struct gallery_index **out, struct store_tx *tx,
 enum err gallery__index_follow(struct gallery_index *x, struct store_tx *tx,
                                const struct store_collection *is, struct err_info *err)
 {
+    /* mostly one change: no more room than that is made for each write */
+    const int64_t behind = is->seq - x->seq;
+    const size_t most = behind > 0 && behind < FOLLOW_AT_ONCE ? (size_t)behind : FOLLOW_AT_ONCE;
     struct pending p;
-    enum err rc = pending_init(&p, x->rows, is->dim, FOLLOW_AT_ONCE, err);
+    enum err rc = pending_init(&p, x->rows, is->dim, most, err);
     if (rc) return rc;
     rc = store_changes(tx, is->row, x->seq, is->dim, take_change, &p, err);
     if (!rc) rc = pending_apply(&p, err);

@@ -53,10 +53,20 @@ for c in detect embed verify eval; do
     run "$c with a wrong number" 2 $c --threads zero x y
     says "$c with a wrong number" zero
 done
-for c in key audit db; do
+for c in key audit db collection; do
     run "$c --help" 0 $c --help
     run "$c without an action" 2 $c
 done
+for c in enrol identify; do
+    run "$c --help" 0 $c --help
+    run "$c without pictures" 2 $c cast
+    says "$c without pictures" "usage: visavis $c COLLECTION"
+    run "$c with an unknown option" 2 $c cast amy a.jpg --frobnicate
+done
+run "collection, unknown" 2 collection frobnicate cast
+run "collection list with a name" 2 collection list cast
+run "collection create with a wrong number" 2 collection create cast --rule-top 0
+says "collection create with a wrong number" "--rule-top"
 run "detect with a wrong face" 2 detect --face nose x.jpg
 run "verify with one picture" 2 verify a.jpg
 run "verify with a wrong rate" 2 verify --fmr 2 a.jpg b.jpg
@@ -341,6 +351,125 @@ holds "eval --all-pairs: the most alike strangers are one person" '{lines[0]["ne
 echo "A C # one person under two names" >"$work/exclude"
 run "eval --exclude" 0 eval --all-pairs "$work/all" --exclude "$work/exclude" --nearest 3
 holds "eval --exclude" 'lines[0]["impostor_pairs"] == 15 and lines[0]["eer"] == 0 and lines[0]["excluded"]["names"] == 1'
+
+# one picture of each enrolled, the others looked for; who has one picture is a stranger
+mkdir -p "$work/who"
+for p in amy raj penny howard; do
+    mkdir "$work/who/$p"
+    find $faces/cast/$p -type f | sort | head -n 3 | xargs -I{} cp {} "$work/who/$p"
+done
+for p in sheldon stuart; do mkdir "$work/who/$p" && cp "$(find $faces/cast/$p -type f | sort | head -n 1)" "$work/who/$p"; done
+run "eval --identify" 0 eval --identify "$work/who"
+holds "eval --identify" '(i := lines[0]["identify"])["gallery"] == 4 and i["probes"] == 8 and i["strangers"] == 2 and i["rank1"] >= 0.875
+    and [a["fpir"] for a in i["at"]] == [0.01, 0.001] and not i["at"][0]["supported"] and len(i["stated"]) == 2'
+run "eval --identify, no strangers" 2 eval --identify $faces/cast
+says "eval --identify, no strangers" "people with one"
+
+# --- the gallery, beside a running server on the same folder ---
+export VISAVIS_DATA=$work/gallery
+"$binary" serve --listen 127.0.0.1:0 2>"$work/served" </dev/null &
+server=$!
+trap 'kill $server 2>/dev/null; wait $server; rm -rf "$work"' EXIT
+port=
+for _ in $(seq 600); do
+    port=$(sed -n 's/.*"msg":"listening".*"port":\([0-9]*\).*/\1/p' "$work/served")
+    [ -n "$port" ] || ! kill -0 $server 2>/dev/null && break
+    sleep 0.1
+done
+# name, python expression over `get(path)`, `post(path, value)` and `ask(path, picture)` of the server: becomes true within a minute
+sees() {
+    if python3 - "$port" "$2" 2>"$work/err" <<'PY'; then ok; else bad "$1" "the server does not see it: $2"; fi
+import http.client, json, sys, time
+sys.path.insert(0, "tests/http")
+import client
+def call(method, path, body=None, kind="application/json"):
+    c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=60)
+    c.request(method, "/v1/collections" + path, body, {"Content-Type": kind} if body else {})
+    r = c.getresponse()
+    return r.status, json.loads(r.read())
+def get(path): return call("GET", path)[1]
+def post(path, value): return call("POST", path, json.dumps(value))[1]
+def ask(path, picture):
+    with open(picture, "rb") as f:
+        return call("POST", path, *client.form({"image": f.read()}))[1]
+for _ in range(600):
+    seen = eval(sys.argv[2])
+    if seen:
+        break
+    time.sleep(0.1)
+print(seen, file=sys.stderr)
+sys.exit(0 if seen else 1)
+PY
+}
+amy3=$(sed -n 3p <<<"$amy") amy4=$(sed -n 4p <<<"$amy") amy5=$(sed -n 5p <<<"$amy")
+raj2=$(find $faces/cast/raj -type f | sort | sed -n 2p)
+run "collection create" 0 collection create cast --keep-thumbnails --rule mean_top --rule-top 2
+holds "collection create" 'lines[0]["name"] == "cast" and lines[0]["keep_thumbnails"] and lines[0]["rule_top"] == 2 and lines[0]["dimension"] == 128'
+run "collection create, the name is taken" 2 collection create cast
+says "collection create, the name is taken" already
+run "collection create, no such rule" 2 collection create other --rule best
+says "collection create, no such rule" "max, mean_top or centroid"
+run "enrol into nothing" 2 enrol nowhere amy "$amy1"
+says "enrol into nothing" 'no collection "nowhere"'
+run "enrol --dry-run" 0 enrol cast amy "$amy1" --dry-run
+holds "enrol --dry-run" 'lines[0]["dry_run"] and len(lines[0]["faces"]) == 1 and lines[0]["problems"] == []'
+run "enrol, no face" 2 enrol cast dog $faces/groups/dogs.jpg
+says "enrol, no face" "no face"
+run "enrol, no picture" 2 enrol cast dog "$work/missing.jpg"
+says "enrol, no picture" missing.jpg
+run "collection people" 0 collection people cast
+holds "collection people: nobody is left of what was not enrolled" 'lines[0]["items"] == [] and lines[0]["next_cursor"] is None'
+run "enrol" 0 enrol cast amy "$amy1" "$amy2"
+holds "enrol" 'len(lines[0]["examples"]) == 2 and all(e["identity"] == lines[0]["identity"] and e["has_thumbnail"] for e in lines[0]["examples"])'
+id=$(sed 's/^{"identity":"\([0-9A-Z]*\)".*/\1/' "$work/out")
+run "enrol raj" 0 enrol cast raj "$raj1"
+sees "identify over HTTP, what the command line enrolled" \
+    'ask("/cast/identify?top=1", "'"$amy5"'").get("images", [{}])[0]["faces"][0]["candidates"][0]["identity"]["name"] == "amy"'
+run "enrol, the same photograph" 2 enrol cast amy "$amy1"
+says "enrol, the same photograph" '"code":"duplicate"'
+says "enrol, the same photograph" "nothing was enrolled"
+run "enrol, somebody else" 2 enrol cast raj "$amy3"
+says "enrol, somebody else" '"code":"looks_like"'
+run "enrol, every face" 2 enrol cast raj "$raj2" --face all
+run "enrol --force" 0 enrol cast raj "$amy3" --force
+run "enrol by id" 0 enrol cast "$id" "$amy4"
+holds "enrol by id" "lines[0]['identity'] == '$id'"
+run "enrol, an id of nobody" 2 enrol cast 01ARZ3NDEKTSV4RRFFQ69G5FAV "$raj2"
+sees "two of one name" 'post("/cast/identities", {"name": "amy", "tags": ["second"]})["id"]'
+run "enrol, two of that name" 2 enrol cast amy "$amy5"
+says "enrol, two of that name" "2 identities are called amy"
+run "identify" 0 identify cast "$amy5" "$raj2" --top 1 --fpir 0.05 --explain
+holds "identify" '[i["faces"][0]["candidates"][0]["identity"]["name"] for i in lines[0]["images"]] == ["amy", "raj"]
+    and lines[0]["fpir"] == 0.05 and all(len(f["candidates"]) == 1 for i in lines[0]["images"] for f in i["faces"])'
+holds "identify --explain" 'len(lines[0]["images"][0]["faces"][0]["candidates"][0]["scores"]) == 3 and lines[0]["scanned"] == 5'
+run "identify --tag" 0 identify cast "$amy5" --tag second --face main
+holds "identify --tag" 'lines[0]["images"][0]["faces"][0]["candidates"] == [] and lines[0]["images"][0]["faces"][0]["decision"] == "unknown"'
+run "identify, a rate of 2" 2 identify cast "$amy5" --fpir 2
+says "identify, a rate of 2" fpir
+run "identify in nothing" 2 identify nowhere "$amy5"
+run "collection people --tag" 0 collection people cast --tag second
+holds "collection people --tag" '[i["name"] for i in lines[0]["items"]] == ["amy"]'
+run "collection calibrate" 2 collection calibrate cast
+says "collection calibrate" "a calibration needs 30"
+run "collection undo, nothing" 2 collection undo cast
+sees "a move over HTTP" 'post("/cast/examples/" + get("/cast/examples")["items"][0]["id"] + "/move", {"identity": None})["undo"]'
+run "collection undo" 0 collection undo cast
+holds "collection undo" 'lines[0]["undone"] == "move" and lines[0]["examples"] == 1'
+sees "an undo" 'get("/cast/examples")["items"][0]["identity"] == "'"$id"'"'
+run "collection show" 0 collection show cast
+holds "collection show" 'lines[0]["counts"] == {"identities": 3, "examples": 5, "unassigned": 0, "thumbnails": 5, "photos": 0}'
+run "collection list" 0 collection list
+holds "collection list" '[c["name"] for c in lines[0]["items"]] == ["cast"]'
+run "db check" 0 db check
+holds "db check" 'lines[0]["ok"] and lines[0]["examples"] == 5'
+run "collection erase" 0 collection erase cast
+holds "collection erase" 'lines[0]["erased"]["collections"] == 1 and lines[0]["erased"]["examples"] == 5 and lines[0]["erased"]["thumbnails"] == 5'
+run "collection show, erased" 2 collection show cast
+sees "an erasure" 'ask("/cast/identify", "'"$amy5"'")["error"]["code"] == "not_found"'
+kill $server
+wait $server
+if [ $? -eq 0 ]; then ok; else bad "the server ends" "its exit status is not 0"; fi
+trap 'rm -rf "$work"' EXIT
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ]

@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import contract  # noqa: E402
 import group_access  # noqa: E402
 import group_gallery  # noqa: E402
+import group_gallery_edges  # noqa: E402
 import group_jobs  # noqa: E402
 import group_load  # noqa: E402
 import group_models  # noqa: E402
@@ -87,6 +88,7 @@ GROUPS = {
     "load": group_load.run,
     "models": group_models.run,
     "gallery": group_gallery.run,
+    "gallery-edges": group_gallery_edges.run,
 }
 
 

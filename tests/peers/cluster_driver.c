@@ -1,9 +1,9 @@
 /* Clusters raw floats, for the comparisons in tests/peers: cluster_driver ROWS N D WHAT
  * [key=value...]
  *
- * ROWS: float32[N][D]. WHAT: an algorithm of cluster.h, or silhouette, pca, truth, or tree
- * (HDBSCAN's, as {uint32 a, b; float32 similarity} [N - 1]). Keys: cut, k,
- * min_points, min_cluster_size, restarts, rounds, seed, threads, repeat, metric=euclidean,
+ * ROWS: float32[N][D]. WHAT: an algorithm of cluster.h, or silhouette, pca, truth, report
+ * (layout=0: none), or tree (HDBSCAN's, as {uint32 a, b; float32 similarity} [N - 1]). Keys: cut,
+ * k, min_points, min_cluster_size, restarts, rounds, seed, threads, repeat, metric=euclidean,
  * centres=FILE (float32), labels=FILE (int32), truth=FILE (uint32), apart=FILE (uint32),
  * rates=FILE (text: fmr similarity), out=FILE. Prints one "name value" a line; out gets labels
  * (int32), silhouettes (float64) or coordinates (float32[N][2]). */
@@ -163,6 +163,27 @@ static void pca(const struct arguments *a, const float *x, size_t n, int d,
     free(out);
 }
 
+static void report(const struct arguments *a, const float *x, size_t n, int d,
+                   const struct cores *cores)
+{
+    struct cluster_report_options o = CLUSTER_REPORT_OPTIONS_INIT;
+    const int32_t *labels = read_words(value_of(a, "labels", NULL), n);
+    struct cluster_report *r;
+    struct err_info err;
+
+    if (!labels) die("report wants labels=FILE");
+    o.cut = (float)number_of(a, "cut", NAN);
+    o.cores = cores;
+    o.layout = number_of(a, "layout", 1) > 0 ? CLUSTER_LAYOUT_TSNE : CLUSTER_LAYOUT_NONE;
+    const double from = now();
+    if (cluster_report_new(&r, x, n, d, labels, &o, &err)) die(err.message);
+    printf("seconds %.4f\nclusters %d\nsilhouette %.17g\npairs %zu\nbridges %zu\nestimate_mb %zu\n",
+           now() - from, r->n_clusters, r->silhouette_mean, r->pairs_found, r->bridges_found,
+           cluster_report_memory(n, d, r->n_clusters, &o) >> 20);
+    if (r->layout) write_out(a, r->layout, 2 * n * sizeof(float));
+    cluster_report_free(r);
+}
+
 static void tree(const struct arguments *a, const float *x, size_t n, int d,
                  const struct cores *cores)
 {
@@ -177,6 +198,18 @@ static void tree(const struct arguments *a, const float *x, size_t n, int d,
     write_out(a, out, (n - 1) * sizeof *out);
     cluster__panels_release(&p);
     free(out);
+}
+
+/* ru_maxrss also counts what the parent had before exec. */
+static long peak_kb(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[256];
+    long kb = 0;
+
+    while (f && fgets(line, sizeof line, f)) sscanf(line, "VmHWM: %ld", &kb);
+    if (f) fclose(f);
+    return kb;
 }
 
 int main(int argc, char **argv)
@@ -196,6 +229,8 @@ int main(int argc, char **argv)
         silhouette(&a, x, n, d, &cores);
     else if (!strcmp(argv[4], "pca"))
         pca(&a, x, n, d, &cores);
+    else if (!strcmp(argv[4], "report"))
+        report(&a, x, n, d, &cores);
     else if (!strcmp(argv[4], "tree"))
         tree(&a, x, n, d, &cores);
     else if (!strcmp(argv[4], "truth"))
@@ -205,7 +240,7 @@ int main(int argc, char **argv)
         run(&a, argv[4], x, n, d, &cores);
     getrusage(RUSAGE_SELF, &usage);
     printf("cpu %.3f\n", (double)usage.ru_utime.tv_sec + 1e-6 * (double)usage.ru_utime.tv_usec);
-    printf("rss_mb %ld\n", usage.ru_maxrss / 1024);
+    printf("rss_mb %ld\n", peak_kb() / 1024);
     pool_free(pool);
     free(x);
     return 0;

@@ -29,4 +29,9 @@ $venv/bin/python tests/peers/compare.py --visavis "$build/visavis" --bench-face 
     --models $venv/models --pictures ../shared/data/faces --work build/peers
 $venv/bin/python tests/peers/compare_vgg.py --visavis "$build/visavis" --work build/peers-vgg \
     "$models"/{mtcnn-p,mtcnn-r,mtcnn-o,dlib-5point}.safetensors
-exec $venv/bin/python tests/peers/serve_vgg.py --visavis "$build/visavis" --work build/peers-vgg
+$venv/bin/python tests/peers/serve_vgg.py --visavis "$build/visavis" --work build/peers-vgg
+# Clusters, on all cores. 50,000 rows take scikit-learn many minutes: VISAVIS_BENCH_CLUSTERS=10000,50000.
+. tests/peers/venv.sh
+make_venv $clusters tests/peers/clusters.txt
+$clusters/bin/python tests/peers/cluster_bench.py --driver "$build/tests/peers/cluster_driver" \
+    --n "${VISAVIS_BENCH_CLUSTERS:-10000}"

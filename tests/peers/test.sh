@@ -1,22 +1,31 @@
 #!/usr/bin/env bash
-# Exported and imported networks beside ONNX Runtime: tests/peers/test.sh BUILD_DIR   (make test-peers)
-# Installs ONNX Runtime into build/venv-oracle (PyPI, pinned; about 260 MB). Each of the two checks ends with
+# Exported and imported networks beside ONNX Runtime, clusters beside scikit-learn: tests/peers/test.sh BUILD_DIR   (make test-peers)
+# Installs ONNX Runtime into build/venv-oracle (PyPI, pinned; about 260 MB) and scikit-learn into build/venv-clusters. The last line is
 # "N passed, N failed".
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=${1:?usage: tests/peers/test.sh BUILD_DIR}
 venv=build/venv-oracle
 
-if [ ! -e $venv/ready ] || ! cmp -s tests/peers/oracle.txt $venv/ready; then
-    echo "test-peers: installing ONNX Runtime into $venv"
-    # Debian's python3 by path; it has no ensurepip without python3-venv, so that pip is borrowed from python3-pip.
-    /usr/bin/python3 -m venv --without-pip $venv
-    /usr/bin/python3 -m pip --python $venv/bin/python install -q -r tests/peers/oracle.txt
-    cp tests/peers/oracle.txt $venv/ready
-fi
+. tests/peers/venv.sh
+make_venv $venv tests/peers/oracle.txt
+make_venv $clusters tests/peers/clusters.txt
 "$build/visavis" model fetch --if-missing
-failed=0
-for check in export import; do
-    $venv/bin/python tests/peers/${check}_check.py --visavis "$build/visavis" --shared ../shared || failed=1
+passed=0 failed=0
+check() { # a Python of a venv and a script with its arguments; its last line is "N passed, N failed"
+    local closing
+    closing=$("$@" | tee /dev/stderr | tail -n 1) || true
+    if [[ $closing =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+        passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
+    else
+        echo "test-peers: $2 has no closing line"
+        failed=$((failed + 1))
+    fi
+}
+for which in export import; do
+    check $venv/bin/python tests/peers/${which}_check.py --visavis "$build/visavis" --shared ../shared
 done
-exit $failed
+check $clusters/bin/python tests/peers/cluster_check.py --driver "$build/tests/peers/cluster_driver" \
+    --visavis "$build/visavis" --shared ../shared
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -107,7 +107,7 @@ static const struct call calls[] = {
      "{\"image\":\"ZmFjZQ==\"}",
      {{0}},
      ERR_OK,
-     "\"recipe\":\"fake-recipe\""},
+     "\"recipe\":\"" FAKE_RECIPE "\""},
     {"JSON, white space",
      api_detect,
      {{0}},

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "engine/match.h"
 #include "server/cli/db.h"
 #include "tests/unit/store_dir.h"
 
@@ -63,7 +64,13 @@ static void fill(void)
     c.min_quality = 0.1;
     c.thumbnails = c.photos = true;
     c.ttl_days = 7;
-    c.calibration = "{\"a\":[0.30000000000000004,1]}";
+    c.calibration =
+        "{\"format\":1,\"source\":\"t\",\"recipe\":\"r\",\"model\":\"m\",\"command\":\"c\","
+        "\"people\":2,"
+        "\"images\":4,\"impostor_pairs\":100,\"genuine_pairs\":10,\"impostor\":{\"similarity\":[0."
+        "125,"
+        "0.5],\"fmr\":[0.5,0.0625]},\"genuine\":{\"similarity\":[0.25,0.75],\"fnmr\":[0.0,0.5]},"
+        "\"probability\":{\"a\":10.5,\"b\":-0.30000000000000004}}";
     c.metadata = "{\"why\":\"tests\"}";
     struct store_tx tx = begin_tx();
     must(store_collection_add(&row, &id, &tx, &c, &err), &err);
@@ -231,6 +238,8 @@ static void damaged(void **state)
         {"another format", "collection.json", "collection-1", "collection-2", ERR_INVALID,
          "collection-2"},
         {"another dim", "collection.json", "\"dim\":4", "\"dim\":5", ERR_INVALID, "has 4"},
+        {"a calibration that is none", "collection.json", "\"calibration\":{",
+         "\"calibration\":{\"x\":1,", ERR_INVALID, "calibration"},
         {"a bad rule", "collection.json", "mean_top", "dice", ERR_INVALID, ""},
         {"an id that is none", "identities.jsonl", "{\"id\":\"0", "{\"id\":\"../0", ERR_INVALID,
          "is no id"},
@@ -275,6 +284,28 @@ static void damaged(void **state)
     }
 }
 
+/* What the search index would refuse would stop the server at its next start. */
+static void longer_than_an_index_takes(void **state)
+{
+    struct err_info err = ERR_INFO_INIT;
+    struct store_collection c = test_collection("long");
+    json_t *summary = NULL;
+    struct ulid id;
+    int64_t row;
+    (void)state;
+    c.dim = MATCH_DIM_MAX + 1;
+    struct store *s = open_store();
+    struct store_tx tx = begin_tx();
+    must(store_collection_add(&row, &id, &tx, &c, &err), &err);
+    commit_tx(&tx);
+    must(db_export(&summary, s, "long", exported, false, &err), &err);
+    json_decref(summary);
+    assert_int_equal(db_import(&summary, s, exported, "copy", &err), ERR_INVALID);
+    assert_non_null(strstr(err.message, "8193"));
+    assert_non_null(strstr(err.message, "8192"));
+    store_close(s);
+}
+
 #define IN_BOTH(test) cmocka_unit_test_setup_teardown(test, make_both, remove_both)
 
 int main(void)
@@ -284,6 +315,7 @@ int main(void)
         IN_BOTH(beside_itself),
         IN_BOTH(refused_exports),
         IN_BOTH(damaged),
+        IN_BOTH(longer_than_an_index_takes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

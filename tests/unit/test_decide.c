@@ -76,6 +76,24 @@ static void cuts_follow_the_gallery(void **state)
     calibration_free(cal);
 }
 
+static void too_few_pairs_for_any_rate(void **state)
+{
+    static const char json[] =
+        "{\"format\":1,\"source\":\"few\",\"recipe\":\"r\",\"model\":\"m\",\"command\":\"c\","
+        "\"people\":3,\"images\":6,\"impostor_pairs\":9,\"genuine_pairs\":3,"
+        "\"impostor\":{\"similarity\":[0.1,0.5],\"fmr\":[0.5,0.12]},"
+        "\"genuine\":{\"similarity\":[0.4,0.9],\"fnmr\":[0,0.5]},\"probability\":{\"a\":1.5,\"b\":"
+        "0.5}}";
+    struct err_info err = ERR_INFO_INIT;
+    struct calibration *cal = NULL;
+    struct decide_cuts c;
+    (void)state;
+    assert_int_equal(calibration_parse(&cal, json, &err), ERR_OK);
+    assert_int_equal(decide_cuts(&c, cal, 0.01, 5, true, &err), ERR_FMR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "9 pairs"));
+    calibration_free(cal);
+}
+
 static void decisions(void **state)
 {
     const struct decide_cuts c = {.match = 0.8, .possible = 0.7};
@@ -111,6 +129,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cuts_follow_the_gallery),
+        cmocka_unit_test(too_few_pairs_for_any_rate),
         cmocka_unit_test(decisions),
         cmocka_unit_test(another_recipe),
     };
