@@ -15,7 +15,7 @@ RUN VISAVIS_MODELS=/out/usr/local/share/visavis/models /out/usr/local/bin/visavi
 FROM debian:bookworm-slim
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-    libmicrohttpd12 libjansson4 libsqlite3-0 libjpeg62-turbo libspng0 libwebp7 libwebpdemux2 libnettle8 \
+    libmicrohttpd12 libjansson4 libsqlite3-0 libzip4 libjpeg62-turbo libspng0 libwebp7 libwebpdemux2 libnettle8 \
     zlib1g libcairo2 libopenblas0-openmp libdnnl2 libgomp1 \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --home-dir /var/lib/visavis --create-home --shell /usr/sbin/nologin visavis

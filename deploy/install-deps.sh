@@ -7,7 +7,7 @@
 set -eu
 
 run="gcc libc6-dev make pkg-config python3 python3-pip
- libmicrohttpd-dev libjansson-dev libsqlite3-dev
+ libmicrohttpd-dev libjansson-dev libsqlite3-dev libzip-dev
  libjpeg62-turbo-dev libspng-dev libwebp-dev libcairo2-dev
  nettle-dev zlib1g-dev libopenblas-openmp-dev libdnnl-dev"
 test="git curl libcmocka-dev python3-yaml python3-jsonschema chromium"

@@ -21,6 +21,7 @@ static const struct command {
     {"collection", cli_collection, "galleries of people: create, list, show, erase"},
     {"enrol", cli_enrol, "photographs of a person into a collection"},
     {"identify", cli_identify, "who of a collection is on these pictures?"},
+    {"cluster", cli_cluster, "which of the faces on these pictures belong together?"},
     {"eval", cli_eval, "measure accuracy and error rates on labelled pictures"},
     {"serve", cli_serve, "the HTTP server"},
     {"model", cli_model, "the models: fetch, import, list, show, bench"},

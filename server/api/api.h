@@ -25,24 +25,29 @@ route_handler api_examples_list, api_examples_get, api_examples_erase, api_examp
     api_examples_photo;     /* examples.c */
 route_handler api_identify; /* identify.c */
 route_handler api_calibration_measure, api_calibration_get,
-    api_calibration_drop;       /* gallery_calibration.c */
-route_handler api_reembed;      /* reembed.c */
-route_handler api_claim;        /* claim.c */
-route_handler api_models;       /* models.c */
-route_handler api_jobs;         /* jobs.c */
-route_handler api_job;          /* jobs.c */
-route_handler api_job_delete;   /* jobs.c */
-route_handler api_job_result;   /* jobs.c */
-route_handler api_job_events;   /* job_events.c */
-route_handler api_health_live;  /* health.c */
-route_handler api_health_ready; /* health.c */
-route_handler api_metrics;      /* metrics.c */
-route_handler api_openapi;      /* about.c */
-route_handler api_about;        /* about.c */
-route_handler api_key_create;   /* keys.c */
-route_handler api_key_list;     /* keys.c */
-route_handler api_key_revoke;   /* keys.c */
-route_handler api_audit;        /* audit.c */
-route_handler api_backup;       /* backup.c */
+    api_calibration_drop;     /* gallery_calibration.c */
+route_handler api_reembed;    /* reembed.c */
+route_handler api_claim;      /* claim.c */
+route_handler api_models;     /* models.c */
+route_handler api_jobs;       /* jobs.c */
+route_handler api_job;        /* jobs.c */
+route_handler api_job_delete; /* jobs.c */
+route_handler api_job_result; /* jobs.c */
+route_handler api_job_events; /* job_events.c */
+route_handler api_clusters, api_clusters_list, api_clusters_get,
+    api_clusters_erase;                                                     /* clusters.c */
+route_handler api_clusters_promote, api_clusters_assign;                    /* clusters_promote.c */
+route_handler api_clusters_split, api_clusters_merge, api_clusters_outlier; /* clusters_relabel.c */
+route_handler api_clusters_update;                                          /* clusters_update.c */
+route_handler api_health_live;                                              /* health.c */
+route_handler api_health_ready;                                             /* health.c */
+route_handler api_metrics;                                                  /* metrics.c */
+route_handler api_openapi;                                                  /* about.c */
+route_handler api_about;                                                    /* about.c */
+route_handler api_key_create;                                               /* keys.c */
+route_handler api_key_list;                                                 /* keys.c */
+route_handler api_key_revoke;                                               /* keys.c */
+route_handler api_audit;                                                    /* audit.c */
+route_handler api_backup;                                                   /* backup.c */
 
 #endif

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Half of a small machine. */
+static const size_t CLUSTER_MEMORY_BYTES = (size_t)1536 << 20;
+
 static enum err read_secret(struct store_tx *tx, void *out, struct err_info *err)
 {
     return store_secret(out, tx, "cursor", err);
@@ -17,6 +20,7 @@ enum err app_open(struct app *app, const char *data_dir, const struct engine_opt
     enum err rc;
 
     memset(app, 0, sizeof *app);
+    app->cluster_memory_max = CLUSTER_MEMORY_BYTES;
     pthread_mutex_init(&app->reload, NULL);
     keyring_init(&app->keyring);
     if ((rc = store_open(&app->store, data_dir, err)) || (rc = app_keys_reload(app, err)) ||

@@ -30,8 +30,9 @@ struct app {
     uint64_t keys_version;                  /* the store's when the keyring was read */
     uint8_t cursor_key[STORE_SECRET_BYTES]; /* cursor.h */
     atomic_bool scrub_due;
-    unsigned ticks;    /* the housekeeper's */
-    struct jobs *jobs; /* NULL before app_start_jobs */
+    unsigned ticks;            /* the housekeeper's */
+    struct jobs *jobs;         /* NULL before app_start_jobs */
+    size_t cluster_memory_max; /* bytes that one clustering may take; 0: no bound */
 };
 
 /* Opens store and engine, and proves the engine on a picture. data_dir is made where it is missing.

@@ -2,6 +2,7 @@
 #include "server/api/jobs.h"
 
 #include "server/api/api.h"
+#include "server/api/clusters.h"
 #include "server/api/reembed.h"
 
 #include <stdlib.h>
@@ -12,6 +13,7 @@ static const char *const no_parameters[] = {NULL};
 
 const struct job_kind api_job_kinds[] = {
     {"reembed", reembed_run, true},
+    {"cluster", clusters_job, true},
     {NULL, NULL, false},
 };
 

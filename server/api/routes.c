@@ -7,16 +7,20 @@ enum {
     ONE_IMAGE_BYTES = IMAGE_MAX_BYTES + FORM_SLACK_BYTES,
     TWO_IMAGES_BYTES = 2 * ONE_IMAGE_BYTES,
     SEVERAL_IMAGES_BYTES = 4 * ONE_IMAGE_BYTES, /* up to FACES_IN_IMAGES_MAX smaller ones */
+    CLUSTER_BYTES = 256 * 1024 * 1024,          /* photographs and archives of them */
     PICTURES = ROUTE_MULTIPART | ROUTE_JSON | ROUTE_READ | ROUTE_STATELESS,
     ASK = ROUTE_MULTIPART | ROUTE_JSON | ROUTE_READ,
     ENROL = ROUTE_MULTIPART | ROUTE_JSON | ROUTE_WRITE,
     CHANGE = ROUTE_JSON | ROUTE_WRITE,
+    REPORT = ROUTE_READ | ROUTE_STATELESS, /* whose a report is, its handler checks */
+    ACT = ROUTE_JSON | ROUTE_WRITE | ROUTE_STATELESS,
     JOBS = ROUTE_READ | ROUTE_STATELESS, /* whose a job is, its handler checks */
     OPEN = ROUTE_INLINE | ROUTE_OPEN,
 };
 #define COLLECTION "/v1/collections/{c}"
 #define IDENTITY   COLLECTION "/identities/{i}"
 #define EXAMPLE    COLLECTION "/examples/{e}"
+#define CLUSTERS   "/v1/clusters"
 
 const struct route api_routes[] = {
     {"POST", "/v1/verify", PICTURES, TWO_IMAGES_BYTES, api_verify},
@@ -53,6 +57,16 @@ const struct route api_routes[] = {
     {"POST", EXAMPLE "/move", CHANGE, 0, api_examples_move},
     {"GET", EXAMPLE "/thumbnail", ROUTE_READ, 0, api_examples_thumbnail},
     {"GET", EXAMPLE "/photo", ROUTE_READ, 0, api_examples_photo},
+    {"POST", CLUSTERS, PICTURES, CLUSTER_BYTES, api_clusters},
+    {"GET", CLUSTERS, REPORT, 0, api_clusters_list},
+    {"GET", CLUSTERS "/{id}", REPORT, 0, api_clusters_get},
+    {"DELETE", CLUSTERS "/{id}", ROUTE_WRITE | ROUTE_STATELESS, 0, api_clusters_erase},
+    {"POST", CLUSTERS "/{id}/promote", ACT, 0, api_clusters_promote},
+    {"POST", CLUSTERS "/{id}/assign", ACT, 0, api_clusters_assign},
+    {"POST", CLUSTERS "/{id}/split", ACT, 0, api_clusters_split},
+    {"POST", CLUSTERS "/{id}/merge", ACT, 0, api_clusters_merge},
+    {"POST", CLUSTERS "/{id}/outlier", ACT, 0, api_clusters_outlier},
+    {"POST", CLUSTERS "/{id}/update", ACT, 0, api_clusters_update},
     {"POST", "/v1/keys", ROUTE_JSON, 0, api_key_create},
     {"GET", "/v1/keys", 0, 0, api_key_list},
     {"DELETE", "/v1/keys/{key}", 0, 0, api_key_revoke},

@@ -9,7 +9,7 @@
 #include "engine/base/mem.h"
 #include "server/api/face_json.h"
 #include "server/cli/cli.h"
-#include "server/cli/ordered.h"
+#include "engine/base/ordered.h"
 
 enum { FILE_MAX_BYTES = 256 << 20, TOP = 5, TOP_MOST = 100000 };
 

@@ -68,7 +68,7 @@ enum err cli_call_images(struct cli_call *c, char *const *paths, int n, struct e
         *b = BUF_INIT(IMAGE_MAX_BYTES);
         enum err rc = buf_read_file(b, paths[c->n_files], err);
         if (rc) return err_prefix(err, "%s", paths[c->n_files]);
-        c->rq.part[c->rq.n_parts++] = (struct part){"image", b->data, b->len};
+        c->rq.part[c->rq.n_parts++] = (struct part){"image", b->data, b->len, paths[c->n_files]};
     }
     c->rq.body_kind = BODY_MULTIPART;
     return ERR_OK;

@@ -19,6 +19,7 @@ int cli_verify(int argc, char **argv);
 int cli_collection(int argc, char **argv);
 int cli_enrol(int argc, char **argv);
 int cli_identify(int argc, char **argv);
+int cli_cluster(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 int cli_model(int argc, char **argv);
 int cli_key(int argc, char **argv);

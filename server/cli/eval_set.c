@@ -7,7 +7,7 @@
 
 #include "engine/base/mem.h"
 #include "server/cli/eval.h"
-#include "server/cli/ordered.h"
+#include "engine/base/ordered.h"
 
 enum { FILE_MAX_BYTES = 256 << 20, FIRST_SLOTS = 1024 };
 

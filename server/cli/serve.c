@@ -39,6 +39,7 @@ static const char usage[] =
     "  --require-key      want a key from loopback clients too\n"
     "  --model-memory MB  embedders (by the size of their files) that stay loaded (default: all\n"
     "                     that were asked for)\n"
+    "  --cluster-memory MB  what one clustering may take (default 1536); more is refused\n"
     "  --routes           print the routes and stop\n" CLI_ENGINE_HELP;
 
 enum {
@@ -52,6 +53,7 @@ enum {
     OPT_STALL,
     OPT_REQUIRE_KEY,
     OPT_MODEL_MEMORY,
+    OPT_CLUSTER_MEMORY,
     OPT_ROUTES,
     OPT_HELP
 };
@@ -67,6 +69,7 @@ static const struct option options[] = {
     {"stall-timeout", required_argument, NULL, OPT_STALL},
     {"require-key", no_argument, NULL, OPT_REQUIRE_KEY},
     {"model-memory", required_argument, NULL, OPT_MODEL_MEMORY},
+    {"cluster-memory", required_argument, NULL, OPT_CLUSTER_MEMORY},
     {"routes", no_argument, NULL, OPT_ROUTES},
     {"help", no_argument, NULL, OPT_HELP},
     CLI_ENGINE_OPTIONS,
@@ -78,6 +81,7 @@ struct serve {
     struct cli_engine engine;
     struct http_options http;
     bool require_key, help, routes;
+    int cluster_memory_mb; /* 0: the default */
 };
 
 static bool set_option(struct serve *s, int opt, const char *value)
@@ -110,6 +114,8 @@ static bool set_option(struct serve *s, int opt, const char *value)
         return true;
     case OPT_MODEL_MEMORY:
         return cli_int(&s->engine.options.model_memory_mb, "--model-memory", value, 1, 1 << 20);
+    case OPT_CLUSTER_MEMORY:
+        return cli_int(&s->cluster_memory_mb, "--cluster-memory", value, 1, 1 << 20);
     case OPT_ROUTES:
         s->routes = true;
         return true;
@@ -192,6 +198,7 @@ static enum err run(struct serve *s, const char *data_dir, struct err_info *err)
     }
     app.loopback = address.loopback;
     app.require_key = s->require_key;
+    if (s->cluster_memory_mb) app.cluster_memory_max = (size_t)s->cluster_memory_mb << 20;
     if ((!app.loopback || app.require_key) && !app_valid_keys(&app)) {
         rc = err_set(err, ERR_UNAUTHORIZED,
                      "%s is reachable from outside and there is no key: make one with "

@@ -53,6 +53,7 @@ enum err admit_read(struct request *rq, struct MHD_Connection *connection, struc
     rq->idempotency_key = header(connection, "Idempotency-Key");
     rq->if_match = header(connection, "If-Match");
     rq->last_event_id = header(connection, "Last-Event-ID");
+    rq->accept = header(connection, "Accept");
     rq->forwarded = header(connection, "X-Forwarded-For") || header(connection, "Forwarded") ||
                     header(connection, "X-Real-IP");
     MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, add_query, &s);

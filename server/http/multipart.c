@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PARSER_BYTES = 16 * 1024 }; /* a part's headers must fit */
+enum {
+    PARSER_BYTES = 16 * 1024, /* a part's headers must fit */
+    FILENAME_MAX_BYTES = 255, /* what is longer is cut */
+};
 
 struct multipart {
     struct MHD_PostProcessor *parser; /* NULL once finished */
@@ -16,7 +19,7 @@ struct multipart {
     struct err_info error;                 /* what stopped the parser */
 };
 
-static enum err begin_part(struct multipart *m, const char *name)
+static enum err begin_part(struct multipart *m, const char *name, const char *filename)
 {
     struct request *rq = m->rq;
 
@@ -27,10 +30,12 @@ static enum err begin_part(struct multipart *m, const char *name)
     if (rq->n_parts == REQUEST_PARTS_MAX)
         return err_set(&m->error, ERR_INVALID, "more than the %d form fields allowed",
                        REQUEST_PARTS_MAX);
-    char *copy = arena_copy(&rq->arena, name, strlen(name));
-    if (!copy) return err_set(&m->error, ERR_NOMEM, "no memory for a form field");
+    char *copy = arena_copy(&rq->arena, name, strlen(name)), *file = NULL;
+    if (filename) file = arena_copy(&rq->arena, filename, strnlen(filename, FILENAME_MAX_BYTES));
+    if (!copy || (filename && !file))
+        return err_set(&m->error, ERR_NOMEM, "no memory for a form field");
     m->spool[rq->n_parts] = (struct spool)SPOOL_INIT;
-    rq->part[rq->n_parts++] = (struct part){copy, NULL, 0};
+    rq->part[rq->n_parts++] = (struct part){copy, NULL, 0, file};
     return ERR_OK;
 }
 
@@ -42,12 +47,12 @@ static enum MHD_Result on_data(void *cls, enum MHD_ValueKind kind, const char *n
 {
     struct multipart *m = cls;
     struct request *rq = m->rq;
-    (void)kind, (void)filename, (void)content_type, (void)encoding;
+    (void)kind, (void)content_type, (void)encoding;
 
     int last = rq->n_parts - 1;
     bool announced = last >= 0 && name && !m->spool[last].len && !strcmp(rq->part[last].name, name);
     if (off == 0 && !announced) {
-        if (begin_part(m, name)) return MHD_NO;
+        if (begin_part(m, name, filename)) return MHD_NO;
         last++;
     }
     if (last < 0) return MHD_NO;

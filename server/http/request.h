@@ -28,6 +28,7 @@ struct part {
     const char *name;
     const uint8_t *data; /* followed by nothing in particular: not a string */
     size_t len;
+    const char *filename; /* the client's word for it, any bytes; NULL: none */
 };
 
 enum body_kind { BODY_NONE, BODY_MULTIPART, BODY_JSON };
@@ -49,7 +50,7 @@ struct request {
     const char *method, *path;
     const char *host, *origin, *authorization, *api_key; /* headers; NULL: not sent */
     const char *idempotency_key, *if_match;              /* the same */
-    const char *last_event_id;                           /* the same */
+    const char *last_event_id, *accept;                  /* the same */
     bool forwarded;                                      /* came through a proxy that says so */
     /* From http_options.authorize: the id of the key, "local" without one; and the id of the one
      * collection that this key is for, "": every one. */

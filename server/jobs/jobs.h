@@ -108,6 +108,7 @@ void job_listener_view(struct job_view *out, struct job_listener *l, struct jobs
 void jobs_unlisten(struct job_listener *l, struct jobs *j);
 
 /* --- for run(), on the runner --- */
+const char *job_id(const struct job *job);
 const char *job_parameters(const struct job *job); /* JSON */
 int64_t job_collection(const struct job *job);     /* row; 0: none */
 int job_n_uploads(const struct job *job);

@@ -35,6 +35,11 @@ struct job {
 
 /* --- what run() asks for --- */
 
+const char *job_id(const struct job *job)
+{
+    return job->id;
+}
+
 const char *job_parameters(const struct job *job)
 {
     return job->parameters;

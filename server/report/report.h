@@ -46,6 +46,9 @@ NODISCARD enum err report_json(json_t **out, const struct cluster_result *result
                                size_t n, const struct report_about *about, struct err_info *err);
 /* Of a report that is to be sent: without its thumbnails (in place). */
 void report_drop_thumbnails(json_t *report);
+/* The names of its clusters, after names of its faces have changed (in place). ERR_INVALID,
+ * ERR_NOMEM. */
+NODISCARD enum err report_relabel(json_t *report, struct err_info *err);
 /* A new object: id, title, algorithm, cut, and the report's summary (photos, faces, skipped,
  * clusters and outliers as numbers, silhouette, bcubed_f, ari). NULL: no memory. */
 json_t *report_summary(const json_t *report);

@@ -5,6 +5,7 @@
 
 #include "server/store/answers.h"
 #include "server/store/jobs.h"
+#include "server/store/reports.h"
 #include "server/store/store_internal.h"
 
 static const int64_t DAY_MS = 24LL * 3600 * 1000;
@@ -41,6 +42,10 @@ static enum err drop(int64_t *n, struct store_tx *tx, const char *sql, int64_t r
     "UPDATE answers SET body = NULL, etag = '', erased = 1 WHERE NOT erased AND row IN"            \
     " (SELECT answer FROM answer_ids WHERE id IN (" ids "))"
 
+/* Of the reports that show one of these ids. */
+#define DROP_REPORTS(ids)                                                                          \
+    "DELETE FROM reports WHERE row IN (SELECT report FROM report_ids WHERE id IN (" ids "))"
+
 enum err store_erase_example(struct store_receipt *r, struct store_tx *tx, int64_t row,
                              struct err_info *err)
 {
@@ -57,6 +62,8 @@ enum err store_erase_example(struct store_receipt *r, struct store_tx *tx, int64
                    "DELETE FROM undo WHERE row IN (SELECT undo FROM undo_steps WHERE example = ?1)",
                    row, err)) ||
         (rc = drop(&r->answers, tx, FORGET_ANSWERS("SELECT id FROM examples WHERE row = ?1"), row,
+                   err)) ||
+        (rc = drop(&r->reports, tx, DROP_REPORTS("SELECT id FROM examples WHERE row = ?1"), row,
                    err)) ||
         (rc = store__changed(tx, at[0], STORE_REMOVED, row, err)) ||
         (at[1] && (rc = store__identity_touch(tx, at[0], at[1], err))))
@@ -91,6 +98,10 @@ enum err store_erase_identity(struct store_receipt *r, struct store_tx *tx, int6
                    FORGET_ANSWERS("SELECT id FROM identities WHERE row = ?1"
                                   " UNION ALL SELECT id FROM examples WHERE identity = ?1"),
                    row, err)) ||
+        (rc = drop(&r->reports, tx,
+                   DROP_REPORTS("SELECT id FROM identities WHERE row = ?1"
+                                " UNION ALL SELECT id FROM examples WHERE identity = ?1"),
+                   row, err)) ||
         (rc = drop(&told, tx, tell, row, err)) ||
         (rc = store__run(NULL, tx, "UPDATE collections SET seq = seq + ?2 WHERE row = ?1",
                          ARGS(INT(collection), INT(told)), err)) ||
@@ -106,6 +117,7 @@ enum err store_erase_collection(struct store_receipt *r, struct store_tx *tx, in
     enum err rc = count_pictures(r, tx, COUNT_PICTURES "e.collection = ?1", row, err);
 
     if (rc || (rc = store_job_erase_collection(r, tx, row, err)) ||
+        (rc = drop(&r->reports, tx, "DELETE FROM reports WHERE collection = ?1", row, err)) ||
         (rc = drop(&r->undo_records, tx, "DELETE FROM undo WHERE collection = ?1", row, err)) ||
         (rc = drop(&r->answers, tx,
                    "UPDATE answers SET body = NULL, etag = '', erased = 1 WHERE NOT erased"
@@ -143,6 +155,9 @@ enum err store_erase_expired(struct store_receipt *r, bool *more, struct store_t
     if (!rc)
         rc = store__run(NULL, tx, "DELETE FROM undo WHERE expires_ms <= ?1", ARGS(INT(tx->now_ms)),
                         err);
+    int64_t reports = 0;
+    if (!rc) rc = store_reports_expire(&reports, tx, err);
+    r->reports += reports;
     int64_t dropped = 0;
     if (!rc) rc = store_answers_expire(&dropped, tx, most, err);
     if (dropped == most) *more = true;

@@ -53,6 +53,7 @@ struct store_tx {
     int64_t now_ms;
     int64_t undo, undo_collection; /* the open undo record; 0: none */
     int undo_steps;
+    bool undo_other; /* it takes back more than its steps */
 };
 int64_t store__now_ms(void);
 
@@ -169,5 +170,9 @@ NODISCARD enum err store__undo_step(struct store_tx *tx, int64_t collection, enu
                                     struct err_info *err);
 /* At the end of the job. */
 NODISCARD enum err store__undo_complete(struct store_tx *tx, struct err_info *err);
+
+/* --- reports.c --- */
+/* Takes back the states that this undo record added. ERR_CONFLICT: later ones stay. */
+NODISCARD enum err store__report_undo(struct store_tx *tx, int64_t undo, struct err_info *err);
 
 #endif

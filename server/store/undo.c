@@ -25,6 +25,7 @@ enum err store_undo_begin(struct ulid *id, struct store_tx *tx, int64_t collecti
     if (rc) return rc;
     tx->undo_collection = collection;
     tx->undo_steps = 0;
+    tx->undo_other = false;
     *id = made;
     return ERR_OK;
 }
@@ -44,7 +45,7 @@ enum err store__undo_step(struct store_tx *tx, int64_t collection, enum store__u
 enum err store__undo_complete(struct store_tx *tx, struct err_info *err)
 {
     if (!tx->undo) return ERR_OK;
-    if (!tx->undo_steps) /* nothing to take back */
+    if (!tx->undo_steps && !tx->undo_other) /* nothing to take back */
         return store__run(NULL, tx, "DELETE FROM undo WHERE row = ?1", ARGS(INT(tx->undo)), err);
     /* An identity that was made may only be removed again as long as nobody else changed it. */
     return store__run(NULL, tx,
@@ -206,6 +207,7 @@ enum err store_undo_last(struct store_undone *out, struct store_tx *tx, int64_t 
         return err_set(err, ERR_NOT_FOUND, "the collection has no change that can be taken back");
     if ((rc = check_made(tx, undo, err)) ||
         (rc = take_back_all(&done, tx, collection, undo, err)) ||
+        (rc = store__report_undo(tx, undo, err)) ||
         (rc = store__run(NULL, tx, "DELETE FROM undo WHERE row = ?1", ARGS(INT(undo)), err)))
         return rc;
     *out = done;

@@ -44,7 +44,7 @@ NODISCARD enum err store_erase_identity(struct store_receipt *r, struct store_tx
 NODISCARD enum err store_erase_collection(struct store_receipt *r, struct store_tx *tx, int64_t row,
                                           struct err_info *err);
 /* Erases what is over a collection's ttl_days, at most `most` examples in one job, and drops undo
- * records, changes and answers that have expired. *more: there is more to do. */
+ * records, changes, reports and answers that have expired. *more: there is more to do. */
 NODISCARD enum err store_erase_expired(struct store_receipt *r, bool *more, struct store_tx *tx,
                                        int most, struct err_info *err);
 /* Not in a job. Checkpoints and truncates the write-ahead log. ERR_BUSY: a reader held it; call it

@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import contract  # noqa: E402
 import group_access  # noqa: E402
+import group_clusters  # noqa: E402
 import group_gallery  # noqa: E402
 import group_gallery_edges  # noqa: E402
 import group_jobs  # noqa: E402
@@ -89,6 +90,7 @@ GROUPS = {
     "models": group_models.run,
     "gallery": group_gallery.run,
     "gallery-edges": group_gallery_edges.run,
+    "clusters": group_clusters.run,
 }
 
 

@@ -40,7 +40,8 @@ static void run_call(const struct call *c)
     rq.body_len = c->json ? strlen(c->json) : 0;
     for (; rq.n_parts < 5 && c->form[rq.n_parts].key; rq.n_parts++) {
         const struct pair *f = &c->form[rq.n_parts];
-        rq.part[rq.n_parts] = (struct part){f->key, (const uint8_t *)f->value, strlen(f->value)};
+        rq.part[rq.n_parts] =
+            (struct part){f->key, (const uint8_t *)f->value, strlen(f->value), NULL};
     }
     enum err rc = c->handler(&app, &rq, &rp, &err);
     char answer[3000];

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/cli/ordered.h"
+#include "engine/base/ordered.h"
 
 struct script {
     size_t n, given, taken, stop_after;

@@ -187,7 +187,8 @@ static void another_request_with_the_key(void **state)
         if (i == 1) c.rq.method = "PUT";
         if (i == 2) c.rq.path = "/v1/collection";
         if (i == 3) c.rq.query[c.rq.n_query++] = (struct pair){"a", ""};
-        if (i == 4) c.rq.part[c.rq.n_parts++] = (struct part){"image", (const uint8_t *)"x", 1};
+        if (i == 4)
+            c.rq.part[c.rq.n_parts++] = (struct part){"image", (const uint8_t *)"x", 1, NULL};
         if (i == 5) c.rq.body_len = 0;
         send(&c, &change);
         if (c.rc != ERR_CONFLICT) fail_msg("%d: %s", i, err_name(c.rc));
@@ -210,8 +211,8 @@ static void parts_are_told_apart(void **state)
     struct change change = {.name = "a"};
     struct call c[2] = {of("local", "k", ""), of("local", "k", "")};
     (void)state;
-    c[0].rq.part[0] = (struct part){"a", (const uint8_t *)"bc", 2};
-    c[1].rq.part[0] = (struct part){"ab", (const uint8_t *)"c", 1};
+    c[0].rq.part[0] = (struct part){"a", (const uint8_t *)"bc", 2, NULL};
+    c[1].rq.part[0] = (struct part){"ab", (const uint8_t *)"c", 1, NULL};
     for (int i = 0; i < 2; i++) {
         c[i].rq.n_parts = 1;
         send(&c[i], &change);

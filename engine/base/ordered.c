@@ -1,4 +1,4 @@
-#include "server/cli/ordered.h"
+#include "engine/base/ordered.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
  * thread reads names, workers turn each into a result, the caller's thread takes the results in
  * order. A result is handed over as soon as it and all before it are ready, also while the feeder
  * waits for the next name (names may come from a pipe, one at a time). */
-#ifndef VISAVIS_SERVER_CLI_ORDERED_H
-#define VISAVIS_SERVER_CLI_ORDERED_H
+#ifndef VISAVIS_ENGINE_BASE_ORDERED_H
+#define VISAVIS_ENGINE_BASE_ORDERED_H
 
 #include "engine/base/err.h"
 
