@@ -1,5 +1,5 @@
 /* The picture of a clustering: where each face lies, which lie together, and what is what. The page
- * draws the same in the browser (server/web/plot.js), with the same colours. */
+ * draws the same in the browser (server/web/report-plot.js), with the same colours. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
