@@ -86,12 +86,14 @@ def run(t):
             collection, report = gallery(t, s)
             before = s.request("GET", f"{R}/{report}").json
             job = post(s, {"face": "main", "job": "true"}, [("zip", "cast.zip", cast_zip())]).json["id"]
+            t.check("it ends in order, with a job in work", s.stop() == 0, s.log[-2:])
         with client.Server(t.binary, data=data) as s:
             t.check("after a restart: the same report", s.request("GET", f"{R}/{report}").json == before)
             r = ends(s, job)
             t.check("after a restart: the job goes on", r.json["state"] == "done", r)
             t.answer("after a restart: its report", s.request("GET", f"{R}/{job}"), 200, "GET", ONE)
             erasing(t, s, collection, report)
+            cancelling(t, s)
             expiring(t, s, data, job)
         memory(t)
         keys(t)
@@ -520,6 +522,16 @@ def erasing(t, s, collection, report):
             s.request("GET", f"{R}/{howard}").status == 404, e)
     left = s.request("GET", R).json["items"]
     t.check("photographs' reports are left", left and not any(i["collection"] for i in left))
+
+
+def cancelling(t, s):
+    job = post(s, {"job": "true"}, [("image", f"{n}{f}", d) for n in range(2) for _, f, d in cast()[:30]]).json["id"]
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end and s.request("GET", f"/v1/jobs/{job}").json["phase"] != "embedding":
+        time.sleep(0.01)
+    t.answer("cancel a job at work", s.request("DELETE", f"/v1/jobs/{job}"), 200, "DELETE", JOB)
+    t.check("it is cancelled", ends(s, job).json["state"] == "cancelled")
+    t.answer("and has no report", s.request("GET", f"{R}/{job}"), 404, "GET", ONE, "not_found")
 
 
 def expiring(t, s, data, report):
