@@ -602,6 +602,9 @@ def keys(t):
         t.answer("a key of the collection", r, 200, "POST", R)
         t.answer("may act on it", act(s, r.json["id"], "merge", {"clusters": [0, 1]}, mine), 200, "POST", ONE + "/merge")
         t.answer("and on no other", s.json(R, {"collection": "other"}, mine), 403, "POST", R, "forbidden")
+        r = post(s, {"face": "main"}, [("image", f, d) for _, f, d in cast()[:3]], headers=mine)
+        t.answer("a key of the collection, with photographs", r, 200, "POST", R)
+        t.answer("erases its own", s.request("DELETE", f"{R}/{r.json['id']}", headers=mine), 204, "DELETE", ONE)
         job = s.json(R, {"collection": "c", "job": True}, a).json["id"]
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end and s.request("GET", f"{R}/{job}", headers=a).status != 200:
