@@ -164,6 +164,8 @@ layers:
 	@! grep -rn '#include <jansson' engine | grep -vE '^engine/(model|match|base)/'
 	@! grep -rn '#include <microhttpd' server | grep -v '^server/http/'
 	@! grep -rn '#include <sqlite3'    server | grep -v '^server/store/'
+	@! grep -rn '#include <zip.h>'     server | grep -v '^server/clusters/archive.c'
+	@! grep -rnE '#include "server/(api|cli|http|jobs)/' server/clusters
 	@! grep -rn '#include "server/http' server/store server/api server/cli | grep -vE 'server/http/(request|reply|http)\.h'
 headers:
 	@set -e; for h in $$(find engine server -name '*.h' ! -name 'simd_impl*' ! -name 'ops_*'); do $(CC) $(ccflags) -Werror -fsyntax-only -x c $$h; done

@@ -342,27 +342,36 @@ enum err api_clusters_get(struct app *app, struct request *rq, struct reply *rp,
     return rc ? rc : clusters_answer(app, rq, rp, 200, request_param(rq, "id"), err);
 }
 
+struct erasure {
+    struct clusters_loaded report;
+    const struct request *rq;
+};
+
 static enum err erase_job(struct store_tx *tx, void *self, struct write_answer *a,
                           struct err_info *err)
 {
-    const struct clusters_loaded *l = self;
+    const struct erasure *e = self;
+    const char *collection = e->report.collection_id;
     a->status = 204;
-    strcpy(a->collection, l->collection_id);
-    strcpy(a->target, l->id);
-    return store_report_erase(tx, l->row, err);
+    /* Photographs that were sent are of none; where the key is for one alone, it stands for that.
+     */
+    strcpy(a->collection, *collection ? collection : e->rq->scope);
+    strcpy(a->target, e->report.id);
+    return store_report_erase(tx, e->report.row, err);
 }
 
 enum err api_clusters_erase(struct app *app, struct request *rq, struct reply *rp,
                             struct err_info *err)
 {
     static const char *const names[] = {NULL};
-    struct clusters_loaded l = {0};
-    const struct write w = {"report.erase", erase_job, &l};
+    struct erasure e = {.rq = rq};
+    const struct write w = {"report.erase", erase_job, &e};
     enum err rc = request_query_only(rq, names, err);
 
-    if (rc || (rc = clusters_load(&l, app, rq, request_param(rq, "id"), false, err))) return rc;
+    if (rc || (rc = clusters_load(&e.report, app, rq, request_param(rq, "id"), false, err)))
+        return rc;
     rc = write_run(app, rq, rp, &w, err);
-    clusters_loaded_release(&l);
+    clusters_loaded_release(&e.report);
     if (!rc) app_scrub(app);
     return rc;
 }

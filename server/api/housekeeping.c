@@ -63,7 +63,7 @@ static void expire(struct app *app)
 {
     struct err_info err = ERR_INFO_INIT;
     struct expiry e = {.more = true};
-    int64_t erased = 0;
+    int64_t erased = 0, reports = 0;
 
     for (int i = 0; i < EXPIRE_ROUNDS && e.more; i++) {
         if (store_write(app->store, expire_job, &e, &err)) {
@@ -71,10 +71,11 @@ static void expire(struct app *app)
             break;
         }
         erased += e.erased.examples;
+        reports += e.erased.reports;
     }
+    if (erased) app_gallery_follow(app);
+    if (erased || reports) app_scrub(app);
     if (!erased) return;
-    app_gallery_follow(app);
-    app_scrub(app);
     log_line(LOG_INFO, "erased what was over its time to live", "\"examples\":%lld",
              (long long)erased);
 }

@@ -46,7 +46,7 @@ run "unknown command" 2 frobnicate
 says "unknown command" frobnicate
 run "help" 0 --help
 run "version" 0 --version
-for c in detect embed verify eval; do
+for c in detect embed verify eval cluster; do
     run "$c --help" 0 $c --help
     run "$c without arguments" 2 $c
     run "$c with an unknown option" 2 $c --frobnicate x
@@ -70,6 +70,11 @@ says "collection create with a wrong number" "--rule-top"
 run "detect with a wrong face" 2 detect --face nose x.jpg
 run "verify with one picture" 2 verify a.jpg
 run "verify with a wrong rate" 2 verify --fmr 2 a.jpg b.jpg
+run "cluster with k of 0" 2 cluster --k 0 x
+says "cluster with k of 0" "k must be"
+run "cluster with no such algorithm" 2 cluster --algorithm magic x
+says "cluster with no such algorithm" magic
+run "cluster with a cut and a rate" 2 cluster --cut 0.9 --fmr 0.01 x
 run "eval with two kinds of pairs" 2 eval --pairs a --all-pairs b --images c
 run "eval without pictures" 2 eval --pairs a
 run "eval --save --average" 2 eval --all-pairs x --save --average none
@@ -292,7 +297,6 @@ holds "detect --mask --chip" '__import__("base64").b64decode(lines[0]["faces"][0
 
 run "embed" 0 embed "${list[@]}"
 holds "embed: unit length" 'all(abs(sum(v * v for v in f["embedding"]) - 1) < 1e-5 for l in lines if "faces" in l for f in l["faces"])'
-cp "$work/out" "$work/first"
 run "embed --threads 1" 0 embed --threads 1 "${list[@]}"
 if cmp -s "$work/out" "$work/first"; then ok; else bad "embed --threads 1" "differs from all threads"; fi
 printf '%s\n' "${list[@]}" | "$binary" embed - >"$work/out" 2>"$work/err"
@@ -542,6 +546,36 @@ run "db check, damaged" 1 db check
 holds "db check, damaged" '[l.get("finding") for l in lines] == ["embedding", "index", None] and lines[2]["findings"] == 2'
 run "enrol, damaged" 2 enrol cast amy "$amy2"
 says "enrol, damaged" "unit length"
+# --- cluster: the cast; folders are the truth ---
+run "cluster: the cast" 0 cluster $faces/cast --face main --out "$work/report"
+silent "cluster: the cast"
+holds "cluster: the cast" 'lines[0]["clusters"] == 8 and lines[0]["bcubed_f"] >= 0.95 and lines[0]["ari"] > 0.9 and lines[0]["photos"] == 52'
+if python3 - "$work/report" <<'PY'; then ok; else bad "cluster: the report" "is not as it should be"; fi
+import json, os, sys
+at = lambda name: os.path.join(sys.argv[1], name)
+r = json.load(open(at("report.json")))
+assert sorted(os.listdir(sys.argv[1])) == ["report.html", "report.json", "report.png", "report.svg"]
+assert r["truth"]["people"] == 8 and r["truth"]["faces"] == 40 and len(r["faces"]) == r["summary"]["faces"]
+assert {c["label"] for c in r["clusters"]} == {"amy", "bernadette", "howard", "leonard", "penny", "raj", "sheldon", "stuart"}
+assert "created" not in r and not any("thumbnail" in f for f in r["faces"])
+assert open(at("report.png"), "rb").read(8) == b"\x89PNG\r\n\x1a\n" and "<svg" in open(at("report.svg")).read()
+assert "data:image/jpeg;base64," in open(at("report.html")).read()
+PY
+run "cluster: again, on one thread" 0 cluster $faces/cast --face main --threads 1 --out "$work/report2"
+if cmp -s "$work/report/report.json" "$work/report2/report.json"; then ok; else bad "cluster: again" "gives other bytes"; fi
+(cd $faces && python3 -m zipfile -c "$work/cast.zip" cast/amy cast/raj)
+run "cluster: an archive, with what is none" 0 cluster "$work/cast.zip" "$work/text.jpg" --face main --k 2
+holds "cluster: an archive" 'lines[0]["clusters"] == 2 and lines[0]["bcubed_f"] == 1 and lines[0]["skipped"] == 1'
+run "cluster: no face" 2 cluster "$work/text.jpg"
+says "cluster: no face" "no face"
+run "cluster: fewer faces than k" 2 cluster --k 9 --face main "$amy1" "$amy2"
+says "cluster: fewer faces than k" "there are 2 faces"
+run "cluster: no such folder" 2 cluster "$work/nowhere"
+says "cluster: no such folder" nowhere
+run "cluster: no archive" 2 cluster "$work/text.jpg" "$work/report.zip"
+cp "$work/text.jpg" "$work/text.zip"
+run "cluster: a text for an archive" 2 cluster "$work/text.zip"
+says "cluster: a text for an archive" "text.zip"
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ]

@@ -86,12 +86,14 @@ def run(t):
             collection, report = gallery(t, s)
             before = s.request("GET", f"{R}/{report}").json
             job = post(s, {"face": "main", "job": "true"}, [("zip", "cast.zip", cast_zip())]).json["id"]
+            t.check("it ends in order, with a job in work", s.stop() == 0, s.log[-2:])
         with client.Server(t.binary, data=data) as s:
             t.check("after a restart: the same report", s.request("GET", f"{R}/{report}").json == before)
             r = ends(s, job)
             t.check("after a restart: the job goes on", r.json["state"] == "done", r)
             t.answer("after a restart: its report", s.request("GET", f"{R}/{job}"), 200, "GET", ONE)
             erasing(t, s, collection, report)
+            cancelling(t, s)
             expiring(t, s, data, job)
         memory(t)
         keys(t)
@@ -522,6 +524,16 @@ def erasing(t, s, collection, report):
     t.check("photographs' reports are left", left and not any(i["collection"] for i in left))
 
 
+def cancelling(t, s):
+    job = post(s, {"job": "true"}, [("image", f"{n}{f}", d) for n in range(2) for _, f, d in cast()[:30]]).json["id"]
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end and s.request("GET", f"/v1/jobs/{job}").json["phase"] != "embedding":
+        time.sleep(0.01)
+    t.answer("cancel a job at work", s.request("DELETE", f"/v1/jobs/{job}"), 200, "DELETE", JOB)
+    t.check("it is cancelled", ends(s, job).json["state"] == "cancelled")
+    t.answer("and has no report", s.request("GET", f"{R}/{job}"), 404, "GET", ONE, "not_found")
+
+
 def expiring(t, s, data, report):
     with sqlite3.connect(os.path.join(data, "visavis.db"), timeout=30) as db:
         db.execute("UPDATE reports SET expires_ms = 1 WHERE id = ?", (report,))
@@ -590,6 +602,9 @@ def keys(t):
         t.answer("a key of the collection", r, 200, "POST", R)
         t.answer("may act on it", act(s, r.json["id"], "merge", {"clusters": [0, 1]}, mine), 200, "POST", ONE + "/merge")
         t.answer("and on no other", s.json(R, {"collection": "other"}, mine), 403, "POST", R, "forbidden")
+        r = post(s, {"face": "main"}, [("image", f, d) for _, f, d in cast()[:3]], headers=mine)
+        t.answer("a key of the collection, with photographs", r, 200, "POST", R)
+        t.answer("erases its own", s.request("DELETE", f"{R}/{r.json['id']}", headers=mine), 204, "DELETE", ONE)
         job = s.json(R, {"collection": "c", "job": True}, a).json["id"]
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end and s.request("GET", f"{R}/{job}", headers=a).status != 200:

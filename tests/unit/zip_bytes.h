@@ -5,6 +5,7 @@
 
 #include "engine/base/buf.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct zip_entry {
@@ -27,7 +28,7 @@ static inline uint32_t zip_crc(const char *data, size_t len)
 static inline void zip_put(struct buf *b, uint64_t v, int bytes)
 {
     for (int i = 0; i < bytes; i++) {
-        const uint8_t byte = (uint8_t)(v >> (8 * i));
+        const uint8_t byte = i < 8 ? (uint8_t)(v >> (8 * i)) : 0;
         if (buf_add(b, &byte, 1, NULL)) abort();
     }
 }
