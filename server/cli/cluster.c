@@ -32,7 +32,7 @@ static const char usage[] =
     "                     kmeans; a seed gives the same again\n"
     "  --cannot-link B    two faces of one picture stay apart: true (default) or false\n"
     "  --layout L         tsne (default) or none, beside the principal components\n"
-    "  --title TEXT       of the report (default: the first path)\n"
+    "  --title TEXT       of the report (default: the first name)\n"
     "  --precropped B     true: each picture is an aligned face already\n" CLI_ENGINE_HELP;
 
 enum { OPT_OUT = 1, OPT_HELP, OPT_ASKED };
@@ -178,15 +178,27 @@ static bool tell(void *self, const char *phase, size_t done, size_t total)
     return true;
 }
 
+/* The last part of a path: a report does not tell where on this machine its pictures lay. */
+static const char *last_part(char out[256], const char *path)
+{
+    size_t end = strlen(path), start;
+    while (end > 1 && path[end - 1] == '/') end--;
+    for (start = end; start > 0 && path[start - 1] != '/';) start--;
+    snprintf(out, 256, "%.*s", (int)(end - start), path + start);
+    return out;
+}
+
 static enum err run(struct cluster *c, int n, char *const *paths, struct err_info *err)
 {
+    char title[256];
     enum err rc = clusters_photos_init(&c->photos, err);
 
     for (int i = 0; !rc && i < n; i++) rc = cluster_files_add(&c->files, &c->photos, paths[i], err);
     if (rc || (rc = cli_engine_open(&c->engine, &c->engine_options, err))) return rc;
     const struct clusters_work work = {engine_cores(c->engine), {&c->progress, tell}};
     /* no time in it: the same pictures give the same report */
-    const struct clusters_about about = {.title = c->in.title ? c->in.title : paths[0]};
+    const struct clusters_about about = {.title = c->in.title ? c->in.title
+                                                              : last_part(title, paths[0])};
     rc = clusters_embed(&c->faces, c->engine, &c->photos, &c->in.options, c->out != NULL, &work,
                         err);
     if (!rc) rc = clusters_run(&c->done, &c->faces, &c->in.options, &about, &work, err);

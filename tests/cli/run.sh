@@ -189,6 +189,8 @@ else
     echo "SKIPPED: model import of VGG-Face: no $mini"
     skipped=$((skipped + 1))
 fi
+run "recognise, no glyph model" 2 recognise x.png --models "$m" --model tiny
+says "recognise, no glyph model" "no examples"
 truncate -s -4 "$m/tiny.safetensors"
 run "model list, damaged" 0 model list --models "$m"
 holds "model list, damaged" 'lines[1]["role"] == "damaged" and "cut short" in lines[1]["license"]'
@@ -255,8 +257,6 @@ if [ -d $glyphs ]; then
     done
     run "recognise, not a picture" 0 recognise Makefile --models "$g"
     holds "recognise, not a picture" 'lines[0]["error"]["code"] == "unsupported_image"'
-    run "recognise, no glyph model" 2 recognise x.png --models "$m" --model tiny
-    says "recognise, no glyph model" "no examples"
 else
     echo "SKIPPED: train, recognise: no $glyphs"
     skipped=$((skipped + 1))
@@ -297,6 +297,7 @@ holds "detect --mask --chip" '__import__("base64").b64decode(lines[0]["faces"][0
 
 run "embed" 0 embed "${list[@]}"
 holds "embed: unit length" 'all(abs(sum(v * v for v in f["embedding"]) - 1) < 1e-5 for l in lines if "faces" in l for f in l["faces"])'
+cp "$work/out" "$work/first"
 run "embed --threads 1" 0 embed --threads 1 "${list[@]}"
 if cmp -s "$work/out" "$work/first"; then ok; else bad "embed --threads 1" "differs from all threads"; fi
 printf '%s\n' "${list[@]}" | "$binary" embed - >"$work/out" 2>"$work/err"
@@ -457,7 +458,10 @@ def ask(path, picture):
     with open(picture, "rb") as f:
         return call("POST", path, *client.form({"image": f.read()}))[1]
 for _ in range(600):
-    seen = eval(sys.argv[2])
+    try:
+        seen = eval(sys.argv[2])
+    except (KeyError, IndexError):  # an answer from before
+        seen = None
     if seen:
         break
     time.sleep(0.1)
@@ -529,7 +533,7 @@ holds "db check" 'lines[0]["ok"] and lines[0]["examples"] == 5'
 run "collection erase" 0 collection erase cast
 holds "collection erase" 'lines[0]["erased"]["collections"] == 1 and lines[0]["erased"]["examples"] == 5 and lines[0]["erased"]["thumbnails"] == 5'
 run "collection show, erased" 2 collection show cast
-sees "an erasure" 'ask("/cast/identify", "'"$amy5"'")["error"]["code"] == "not_found"'
+sees "an erasure" 'ask("/cast/identify", "'"$amy5"'").get("error", {}).get("code") == "not_found"'
 kill $server
 wait $server
 if [ $? -eq 0 ]; then ok; else bad "the server ends" "its exit status is not 0"; fi
