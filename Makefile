@@ -98,6 +98,7 @@ $(O)/gen/assets.c: $(ASSETS) Makefile
 
 $(UNIT:%.c=$(O)/%): EXTRA_LIBS := -lcmocka
 $(O)/tests/golden/test_nomem: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
+$(O)/tests/unit/test_clusters_memory: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=reallocarray,--wrap=strdup,--wrap=aligned_alloc
 $(O)/tests/unit/test_index_memory: private ldflags += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=free
 $(foreach t,$(UNIT) $(BENCH) $(SERVE) $(DRIVER),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))
 # Outside libFuzzer each target gets a plain main() that replays its corpus, so gcc + asan run it in `make test`.
