@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 struct unassigned {
-    struct act *act;
     int64_t *rows;
     size_t n;
 };
@@ -30,7 +29,7 @@ static enum err move_unassigned(struct act *a, struct store_tx *tx, int64_t iden
     const struct clusters_loaded *r = &a->report;
     AUTO_FREE int64_t *all = calloc(r->n + 1, sizeof *all);
     AUTO_FREE int64_t *rows = calloc(r->n + 1, sizeof *rows);
-    struct unassigned u = {.act = a, .rows = rows};
+    struct unassigned u = {.rows = rows};
     size_t n = 0;
     enum err rc;
 

@@ -101,7 +101,7 @@ struct clusters_faces {
     json_t *texts;                      /* an array that owns the texts of face */
     size_t photos;                      /* that were looked at; 0: examples */
     json_t *skipped;                    /* new reference, or NULL */
-    char *model, *precision, *recipe, *detector;
+    char *model, *precision, *recipe;
     char *calibration; /* JSON: the collection's own or the model's, where it fits; NULL: none */
 };
 #define CLUSTERS_FACES_INIT                                                                        \

@@ -160,8 +160,7 @@ static enum err about_model(struct clusters_faces *f, struct engine *e, const ch
     if (rc || (rc = clusters__faces_init(f, m.dim, false, err)) ||
         (rc = clusters__copy(&f->model, m.name, err)) ||
         (rc = clusters__copy(&f->precision, m.precision, err)) ||
-        (rc = clusters__copy(&f->recipe, m.recipe, err)) ||
-        (rc = clusters__copy(&f->detector, engine_detector(e), err)))
+        (rc = clusters__copy(&f->recipe, m.recipe, err)))
         return rc;
     return clusters__copy(&f->calibration, m.calibration, err);
 }

@@ -104,7 +104,6 @@ void clusters_faces_release(struct clusters_faces *f)
     free(f->model);
     free(f->precision);
     free(f->recipe);
-    free(f->detector);
     free(f->calibration);
     *f = (struct clusters_faces)CLUSTERS_FACES_INIT;
 }

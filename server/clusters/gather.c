@@ -205,7 +205,6 @@ enum err clusters_gather(struct clusters_faces *out, struct store *s, struct eng
     if (!rc && (!g.owners || !g.photos || !g.boxes)) rc = no_memory(err);
     if (rc || (rc = clusters__copy(&f.model, is->model, err)) ||
         (rc = clusters__copy(&f.recipe, is->recipe, err)) ||
-        (rc = clusters__copy(&f.detector, engine_detector(e), err)) ||
         (rc = take_calibration(&f, e, is, err)) || (rc = store_read(s, gather_job, &g, err)))
         goto done;
     if (!f.n)

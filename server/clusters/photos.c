@@ -106,20 +106,19 @@ enum err clusters_photos_add_file(struct clusters_photos *p, const char *name, c
 static size_t shared_folder(struct archive *a)
 {
     struct archive_entry e;
-    char *shared = NULL;
+    const char *first = NULL;
     size_t n = 0;
 
     for (int i = 0; i < archive_entries(a); i++) {
         archive_entry(&e, a, i);
         if (e.folder || e.refused.code) continue;
         size_t same = 0;
-        for (size_t k = 0; e.name[k] && (!shared || (k < n && shared[k] == e.name[k])); k++)
+        for (size_t k = 0; e.name[k] && (!first || (k < n && first[k] == e.name[k])); k++)
             if (e.name[k] == '/') same = k + 1;
-        n = shared && n < same ? n : same;
-        if (!n || (!shared && !(shared = strdup(e.name)))) break;
+        n = same;
+        first = e.name;
+        if (!n) break;
     }
-    if (!shared) n = 0;
-    free(shared);
     return n;
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* DEFAULT_FMR: where an algorithm needs a cut and none is given, as verify decides. POSSIBLE_FMR:
- * clusters that alike may be one person. */
+ * clusters as alike as this may be one person. */
 static const double DEFAULT_FMR = 1e-3, POSSIBLE_FMR = 1e-2;
 enum { THUMBNAIL_BYTES = 4096, FACE_BYTES = 4096 /* its JSON, as objects and as text */ };
 

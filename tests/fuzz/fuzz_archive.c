@@ -3,7 +3,6 @@
 #include "server/clusters/archive.h"
 
 #include <assert.h>
-#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -26,7 +25,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         enum err rc = archive_read(&out, a, i, &why);
         assert(!rc || *why.message);
         assert(out.len <= ARCHIVE_ENTRY_MAX_BYTES && (rc || !e.refused.code));
-        assert(rc || !strstr(e.name, "../"));
         buf_release(&out);
     }
     archive_free(a);
