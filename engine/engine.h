@@ -193,6 +193,20 @@ NODISCARD enum err engine_check_order(struct order_result *out, const char *mode
                                       const char *name, const char *picture, const uint8_t *bytes,
                                       size_t len, const struct order_check *c,
                                       struct err_info *err);
+/* Writes model `name`: the base's network up to its embedding, then that embedding times w. Input,
+ * averaging, licence, restriction and source are the base's. No l2_normalize stands between: what
+ * the network gives for a face's crops is summed and taken to unit length afterwards, so that as it
+ * is, and only so, the new embedding is w times the base's, normalised, for any number of crops.
+ * ERR_CONFLICT: the name is taken; ERR_INVALID: the base is no embedder, or not of d dimensions;
+ * ERR_NOT_FOUND, ERR_MODEL, ERR_NOMEM, ERR_IO, ERR_STORAGE_FULL. */
+struct model_projection {
+    const char *base, *name;
+    const float *w; /* [dim][d] */
+    int d, dim;
+    const char *note, *training; /* training: JSON */
+};
+NODISCARD enum err engine_model_project(const char *models_dir, const struct model_projection *p,
+                                        struct err_info *err);
 /* Writes a calibration (JSON text; NULL removes it) into a model's file. */
 NODISCARD enum err engine_set_calibration(const char *models_dir, const char *name,
                                           const char *json, struct err_info *err);

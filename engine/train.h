@@ -172,6 +172,62 @@ struct train_save {
 NODISCARD enum err train_glyphs_save(const struct train_glyphs *t, const struct train_save *s,
                                      struct err_info *err);
 
+/* --- a projection of embeddings (projection.c, projection_judge.c) --- */
+/* A matrix w [dim][d] after which a person's vectors lie closer together than two people's: the
+ * last step of VGG-Face (Parkhi, Vedaldi and Zisserman 2015, section 4.4: 4096 -> 1024 by
+ * triplets). Vectors are of unit length, before and after. */
+enum { TRAIN_PROJECTION_MAX = 8192 /* dimensions */ };
+struct train_projection_options {
+    int dim;       /* of the result, 1..d */
+    uint64_t seed; /* the same bits at any number of cores (on one instruction set) */
+    long steps;
+    double margin;      /* (0, 4] */
+    const char *mining; /* as train_options */
+    double rate;        /* of Adam, relative to the size of w's entries; (0, 1] */
+    double hold;        /* how strongly w is held to where it began; 0: not at all */
+    const struct cores *cores;
+    bool (*progress)(void *self, long step, long steps, double loss, double violating);
+    void *self;
+};
+#define TRAIN_PROJECTION_DEFAULT                                                                   \
+    ((struct train_projection_options){                                                            \
+        .seed = 1, .steps = 500, .margin = 0.2, .mining = "semi-hard", .rate = 0.02, .hold = 1})
+/* x [n][d], person [n]: any numbers. Begins with the principal directions of x, not centred: of all
+ * matrices they keep the vectors' products best (Eckart and Young 1936), so that the training
+ * starts from what the embedder knows, where a random one would first have to find that again; dim
+ * == d: with the identity. People with one row are strangers to the others. ERR_INVALID: a size out
+ * of range, fewer than two people, nobody with two rows; ERR_TIMEOUT: progress stopped it;
+ * ERR_INTERNAL: the loss is no number (a smaller rate helps); ERR_NOMEM. */
+NODISCARD enum err train_projection(float *w, const float *x, const uint32_t *person, size_t n,
+                                    int d, const struct train_projection_options *o,
+                                    struct err_info *err);
+/* y [n][dim] = rows of x [n][d] through w, of unit length. ERR_NOMEM. */
+NODISCARD enum err train_project(float *y, const float *x, size_t n, int d, const float *w, int dim,
+                                 const struct cores *cores, struct err_info *err);
+
+/* Two embeddings of the same rows, on people that neither was made with. */
+struct train_judged {
+    double before, after;
+    double interval[2]; /* of after - before: 97.5 % */
+};
+struct train_judgement {
+    size_t people, rows; /* that were compared: at most some 3000 rows */
+    uint64_t genuine_pairs, impostor_pairs;
+    struct train_judged eer;
+    double fmr; /* the strictest of 1e-2, 1e-3, 1e-4 that 10 impostor pairs can lie beyond; 0: none,
+                   and nothing in tar */
+    struct train_judged tar; /* at fmr */
+    bool better;
+};
+/* Every pair, binned by 5e-4 of similarity. Intervals: people are drawn with replacement 400 times
+ * (the same for both embeddings: a paired bootstrap), all their pairs with them. better: the equal
+ * error rate is lower or the share of matches at fmr higher, by an interval that excludes 0, and
+ * the other is not worse in that way; two chances at 97.5 % are together right at 95 %.
+ * ERR_INVALID: no genuine or no impostor pair; ERR_NOMEM. */
+NODISCARD enum err train_judge(struct train_judgement *out, const float *before, int d,
+                               const float *after, int dim, const uint32_t *person, size_t n,
+                               uint64_t seed, const struct cores *cores, struct err_info *err);
+
 /* --- from a picture to glyphs (split.c) --- */
 enum { TRAIN_MAX_CHARACTERS = 4096 /* of one picture */ };
 

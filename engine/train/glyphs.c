@@ -18,32 +18,12 @@ enum {
 static const struct glyph_net_shape FULL = {2, {16, 32, 64}, 128, 0, 0},
                                     SMALL = {1, {16, 16, 32}, 64, 0, 0};
 
-static const char *const MININGS[TRAIN_MINING_COUNT] = {
-    [TRAIN_MINE_RANDOM] = "random",
-    [TRAIN_MINE_SEMI_HARD] = "semi-hard",
-    [TRAIN_MINE_BATCH_HARD] = "batch-hard",
-    [TRAIN_MINE_SEMI_RANDOM] = "semi-random",
-};
-
 static enum err one_of(bool *second, const char *what, const char *value, const char *a,
                        const char *b, struct err_info *err)
 {
     *second = value && strcmp(value, b) == 0;
     if (!value || *second || strcmp(value, a) == 0) return ERR_OK;
     return err_set(err, ERR_INVALID, "%s \"%.32s\": there is %s and %s", what, value, a, b);
-}
-
-static enum err parse_mining(enum train_mining *out, const char *value, struct err_info *err)
-{
-    *out = TRAIN_MINE_SEMI_RANDOM;
-    for (int i = 0; value && i < TRAIN_MINING_COUNT; i++)
-        if (strcmp(value, MININGS[i]) == 0) {
-            *out = (enum train_mining)i;
-            return ERR_OK;
-        }
-    if (!value) return ERR_OK;
-    return err_set(err, ERR_INVALID,
-                   "mining \"%.32s\": there is random, semi-hard, batch-hard, semi-random", value);
 }
 
 static enum err make_plan(struct train_plan *p, const struct train_options *o, struct err_info *err)
@@ -60,7 +40,8 @@ static enum err make_plan(struct train_plan *p, const struct train_options *o, s
                              .turned = o->turned};
     if ((rc = one_of(&p->softmax, "loss", o->loss, "triplet", "softmax", err))) return rc;
     if ((rc = one_of(&sgd, "optimizer", o->optimizer, "adam", "sgd", err))) return rc;
-    if ((rc = parse_mining(&p->mining, o->mining, err))) return rc;
+    p->mining = TRAIN_MINE_SEMI_RANDOM;
+    if ((rc = train_mining_parse(&p->mining, o->mining, err))) return rc;
     p->warm = p->steps / WARM_SHARE;
     p->margin = o->margin > 0 ? o->margin : p->mining == TRAIN_MINE_BATCH_HARD ? 0.3 : 0.2;
     p->optim = (struct train_optim){!sgd, sgd ? 0.05 : 0.002, o->decay, 0.9, 0.999};

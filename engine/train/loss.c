@@ -9,6 +9,25 @@
 /* Below this a plain distance has no useful direction: two embeddings of one picture. */
 static const double LEAST_DISTANCE = 1e-6;
 
+static const char *const MININGS[TRAIN_MINING_COUNT] = {
+    [TRAIN_MINE_RANDOM] = "random",
+    [TRAIN_MINE_SEMI_HARD] = "semi-hard",
+    [TRAIN_MINE_BATCH_HARD] = "batch-hard",
+    [TRAIN_MINE_SEMI_RANDOM] = "semi-random",
+};
+
+enum err train_mining_parse(enum train_mining *m, const char *name, struct err_info *err)
+{
+    if (!name) return ERR_OK;
+    for (int i = 0; i < TRAIN_MINING_COUNT; i++)
+        if (strcmp(name, MININGS[i]) == 0) {
+            *m = (enum train_mining)i;
+            return ERR_OK;
+        }
+    return err_set(err, ERR_INVALID,
+                   "mining \"%.32s\": there is random, semi-hard, batch-hard, semi-random", name);
+}
+
 bool train_mining_plain(enum train_mining m)
 {
     return m == TRAIN_MINE_BATCH_HARD;

@@ -57,5 +57,7 @@ double train_triplets_loss(struct train_triplets *t, void *dx, const void *x, in
                            bool plain, double margin, const struct train_ops *ops);
 /* Whether this mining's D is the plain distance. */
 bool train_mining_plain(enum train_mining m);
+/* "random", "semi-hard", "batch-hard", "semi-random"; NULL leaves *m as it is. ERR_INVALID. */
+NODISCARD enum err train_mining_parse(enum train_mining *m, const char *name, struct err_info *err);
 
 #endif

@@ -132,7 +132,8 @@ int cli_engine_option(struct cli_engine *o, int opt, const char *value)
 
 enum err cli_engine_open(struct engine **out, struct cli_engine *o, struct err_info *err)
 {
-    o->options.models_dir = cli_models_dir(o->models_dir, o->options.models_dir);
+    if (o->options.models_dir != o->models_dir) /* it is, when an engine is opened again */
+        o->options.models_dir = cli_models_dir(o->models_dir, o->options.models_dir);
     return engine_open(out, &o->options, err);
 }
 

@@ -13,6 +13,7 @@
 #include "server/cli/cli.h"
 #include "server/cli/page.h"
 #include "server/cli/train_html.h"
+#include "server/cli/train_projection.h"
 
 enum {
     STEPS_MAX = 1000000,
@@ -25,6 +26,7 @@ static const double PROGRESS_SECONDS = 0.5;
 
 static const char help[] =
     "usage: visavis train glyphs --data DIR [OPTIONS]\n"
+    "       visavis train projection ...     (see train projection --help)\n"
     "  trains the embedder of handwritten characters on the IDX files of a folder\n"
     "  --data DIR         NAME-images-idx3-ubyte[.gz], NAME-labels-idx1-ubyte[.gz], "
     "NAME-mapping.txt\n"
@@ -328,6 +330,8 @@ int cli_train(int argc, char **argv)
 {
     struct run r = {.o = TRAIN_OPTIONS_DEFAULT};
     int opt;
+    if (argc > 1 && strcmp(argv[1], "projection") == 0)
+        return train_projection_run(argc - 1, argv + 1);
     r.o.data = NULL;
     keep_command(r.command, argc, argv);
     while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {

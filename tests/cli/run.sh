@@ -262,6 +262,10 @@ else
     skipped=$((skipped + 1))
 fi
 
+gul=$faces/lfw-view1/Abdullah_Gul/Abdullah_Gul_0013.jpg
+# shellcheck source=tests/cli/projection.sh
+. tests/cli/projection.sh
+
 if [ ! -r "$models/dlib-resnet.safetensors" ] || [ ! -d $faces ]; then
     echo "SKIPPED: detect, embed, verify, eval on pictures: no models in $models, or no $faces"
     echo "$passed passed, $failed failed, $((skipped + 1)) skipped"
@@ -272,7 +276,6 @@ amy=$(find $faces/cast/amy -type f | sort)
 amy1=$(sed -n 1p <<<"$amy") amy2=$(sed -n 2p <<<"$amy")
 raj1=$(find $faces/cast/raj -type f | sort | head -n 1)
 lfw=$faces/lfw-view1
-gul=$lfw/Abdullah_Gul/Abdullah_Gul_0013.jpg
 
 # --- detect and embed: bad files between good ones, order, exit code ---
 echo "no picture" >"$work/text.jpg"
