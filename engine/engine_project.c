@@ -13,8 +13,8 @@ static enum err wrap(struct nn_graph *out, const struct model *base,
                      const struct model_projection *p, struct err_info *err)
 {
     const struct nn_graph *from = &base->graph;
-    const int output = nn_graph_output(
-        from, base->input.output[0] ? base->input.output : "embedding");
+    const int output =
+        nn_graph_output(from, base->input.output[0] ? base->input.output : "embedding");
     struct nn_graph g = {.in_c = from->in_c, .in_h = from->in_h, .in_w = from->in_w};
     struct nn_op dense;
     char name[NN_NAME_BYTES]; /* another one where the base is a projection itself */

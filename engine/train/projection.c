@@ -14,9 +14,9 @@
 
 enum {
     STEPS_MAX = 1000000,
-    ROWS_OF_ONE = 4,                              /* of a person in a batch, at most */
-    ROWS_OF_MANY = PROJECTION_BATCH * 3 / 4,      /* of people with several rows; then strangers */
-    PARTS = 32                                    /* of a pass over many rows */
+    ROWS_OF_ONE = 4,                         /* of a person in a batch, at most */
+    ROWS_OF_MANY = PROJECTION_BATCH * 3 / 4, /* of people with several rows; then strangers */
+    PARTS = 32                               /* of a pass over many rows */
 };
 enum { BATCH_PURPOSE, MINING_PURPOSE, START_PURPOSE }; /* of random numbers */
 static const double MARGIN_MAX = 4;
@@ -240,10 +240,8 @@ enum err train_projection(float *w, const float *x, const uint32_t *person, size
     if (rc) return rc;
     if ((rc = train_mining_parse(&t.mining, o->mining, err))) return rc;
     /* an entry of an orthonormal w is about 1 / sqrt(d) */
-    t.optim = (struct train_optim){.adam = true,
-                                   .rate = o->rate / sqrt((double)d),
-                                   .beta1 = 0.9,
-                                   .beta2 = 0.999};
+    t.optim = (struct train_optim){
+        .adam = true, .rate = o->rate / sqrt((double)d), .beta1 = 0.9, .beta2 = 0.999};
     rc = sort_people(&t, person, n, err);
     if (!rc) rc = projection_net_new(&t.net, d, o->dim, train_ops_at(0), err);
     if (!rc) rc = start(&t, n, err);

@@ -43,8 +43,7 @@ static enum err choose_rows(struct judge *j, const uint32_t *person, size_t n, s
     AUTO_FREE struct place *all = calloc(n + 1, sizeof *all);
     j->row = calloc(n + 1, sizeof *j->row);
     j->who = calloc(n + 1, sizeof *j->who);
-    if (!all || !j->row || !j->who)
-        return err_set(err, ERR_NOMEM, "no memory for %zu vectors", n);
+    if (!all || !j->row || !j->who) return err_set(err, ERR_NOMEM, "no memory for %zu vectors", n);
     for (size_t i = 0; i < n; i++) {
         const struct train_random r = train_random_of(j->seed, person[i], DRAWS);
         all[i] = (struct place){r.state, person[i], (uint32_t)i};
@@ -69,8 +68,7 @@ static void fill_row(void *arg, int i, int thread)
         const float *a = j->x[side] + (size_t)j->row[i] * (size_t)d;
         uint16_t *bins = j->bin[side] + (size_t)i * j->n;
         for (int k = 0; k < i; k++) {
-            const float s =
-                match_similarity(a, j->x[side] + (size_t)j->row[k] * (size_t)d, d);
+            const float s = match_similarity(a, j->x[side] + (size_t)j->row[k] * (size_t)d, d);
             const int bin = (int)((s + 1) / 2 * BINS);
             bins[k] = (uint16_t)(bin < 0 ? 0 : bin < BINS ? bin : BINS - 1);
         }
@@ -102,8 +100,8 @@ static void count_pairs(struct counts *c, const struct judge *j, const double *w
 }
 
 /* Walks down the similarities; out: the equal error rate, where misses and false matches cross
- * (between two bins on a straight line), and the matches at the last cut that keeps fmr. Zeros where
- * a draw has no pair of a kind: then before and after do not differ. */
+ * (between two bins on a straight line), and the matches at the last cut that keeps fmr. Zeros
+ * where a draw has no pair of a kind: then before and after do not differ. */
 static void measure(double out[2], const double *genuine, const double *impostor, double fmr)
 {
     double all_genuine = 0, all_impostor = 0, matches = 0, false_matches = 0, miss = 1, wrong = 0;

@@ -122,7 +122,8 @@ static void sum_slice(void *arg, int slice, int thread)
         const void *from = p->work[k]->gradient;
         if (p->net->ops->size == sizeof(double)) {
             double *to = p->gradient;
-            for (size_t i = first; i < end; i++) to[i] = (k ? to[i] : 0) + ((const double *)from)[i];
+            for (size_t i = first; i < end; i++)
+                to[i] = (k ? to[i] : 0) + ((const double *)from)[i];
         } else {
             float *to = p->gradient;
             for (size_t i = first; i < end; i++) to[i] = (k ? to[i] : 0) + ((const float *)from)[i];

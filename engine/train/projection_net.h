@@ -15,8 +15,8 @@ struct projection_net {
     struct train_net *net;
     struct train_work *work[PROJECTION_SHARDS];
     struct train_triplets triplets;
-    void *z, *slopes;  /* [PROJECTION_BATCH][dim]: the last batch's outputs, and their gradient */
-    void *gradient;    /* [d][dim] */
+    void *z, *slopes; /* [PROJECTION_BATCH][dim]: the last batch's outputs, and their gradient */
+    void *gradient;   /* [d][dim] */
 };
 NODISCARD enum err projection_net_new(struct projection_net **out, int d, int dim,
                                       const struct train_ops *ops, struct err_info *err);
@@ -34,9 +34,9 @@ void projection_forward(struct projection_net *p, const void *w, const struct pr
 void projection_backward(struct projection_net *p, const void *w, const struct projection_batch *b,
                          const struct cores *cores);
 
-/* The directions q [d][dim] (dim <= d) in which x [n][d] has most of its squared length, orthonormal,
- * in no order within their span, by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm
- * 4.4) from random directions. ERR_NOMEM. */
+/* The directions q [d][dim] (dim <= d) in which x [n][d] has most of its squared length,
+ * orthonormal, in no order within their span, by subspace iteration (Halko, Martinsson and Tropp
+ * 2011, algorithm 4.4) from random directions. ERR_NOMEM. */
 NODISCARD enum err projection_principal(float *q, const float *x, size_t n, int d, int dim,
                                         uint64_t seed, const struct cores *cores,
                                         struct err_info *err);

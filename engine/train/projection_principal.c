@@ -1,25 +1,23 @@
 /* The principal directions of many vectors, only as many as are wanted: of 4096 dimensions a whole
  * eigendecomposition takes minutes. */
-#include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 
 #include "engine/base/mem.h"
 #include "engine/train/projection_net.h"
 #include "engine/train/random.h"
 
-enum { ITERATIONS = 6, PARTS = 8, BLOCK = 64 /* rows of x at a time */ };
-static const double DEPENDENT = 1e-5; /* what is left of a direction that the others have */
+enum { ITERATIONS = 6, PARTS = 8, BLOCK = 64 /* rows of x at a time */, WORK_COLUMNS = 64 };
 
-/* q^T is in `rows` [dim][d], so that a direction lies together. */
 struct principal {
     const struct train_ops *ops;
     const float *x;
     size_t n;
-    int d, dim, pivot;
+    int d, dim;
     float *q;     /* [d][dim] */
     float *sums;  /* [PARTS][d][dim] */
     float *y;     /* [PARTS][BLOCK][dim] */
-    double *rows; /* [dim][d] */
+    double *rows; /* [dim][d]: q^T, a direction lies together, as LAPACK wants a column */
 };
 
 static struct train_window window(const struct principal *p, size_t n)
@@ -32,8 +30,7 @@ static void multiply_part(void *arg, int part, int thread)
 {
     const struct principal *p = arg;
     const size_t size = (size_t)p->d * (size_t)p->dim, end = p->n * ((size_t)part + 1) / PARTS;
-    float *sums = p->sums + (size_t)part * size,
-          *y = p->y + (size_t)part * BLOCK * (size_t)p->dim;
+    float *sums = p->sums + (size_t)part * size, *y = p->y + (size_t)part * BLOCK * (size_t)p->dim;
 
     (void)thread;
     for (size_t i = 0; i < size; i++) sums[i] = 0;
@@ -59,66 +56,32 @@ static void gather_part(void *arg, int part, int thread)
         }
 }
 
-static double dot(const double *a, const double *b, int n)
+/* LAPACK, from OpenBLAS: a = Q R by Householder's reflections, then Q in a's place. */
+extern void dgeqrf_(const int *m, const int *n, double *a, const int *lda, double *tau,
+                    double *work, const int *lwork, int *info);
+extern void dorgqr_(const int *m, const int *n, const int *k, double *a, const int *lda,
+                    const double *tau, double *work, const int *lwork, int *info);
+
+/* The rows become orthonormal, also where they are not independent: then x has fewer directions
+ * than are wanted, and any others take their places. */
+static enum err orthonormalise(const struct principal *p, double *tau, double *work, int work_n,
+                               struct err_info *err)
 {
-    double sum = 0;
-    for (int i = 0; i < n; i++) sum += a[i] * b[i];
-    return sum;
-}
+    const int threads = omp_get_max_threads();
+    int info, info_q = 0;
 
-static void subtract(double *a, const double *unit, int n)
-{
-    const double along = dot(a, unit, n);
-    for (int i = 0; i < n; i++) a[i] -= along * unit[i];
-}
-
-/* The pivot's direction leaves those after it (modified Gram-Schmidt). */
-static void clear_part(void *arg, int part, int thread)
-{
-    const struct principal *p = arg;
-    const int left = p->dim - p->pivot - 1, first = p->pivot + 1;
-
-    (void)thread;
-    for (int c = first + left * part / PARTS; c < first + left * (part + 1) / PARTS; c++)
-        subtract(p->rows + (size_t)c * (size_t)p->d, p->rows + (size_t)p->pivot * (size_t)p->d,
-                 p->d);
-}
-
-static void draw(double *row, int d, struct train_random *r)
-{
-    for (int k = 0; k < d; k++) row[k] = train_normal(r);
-}
-
-/* Of unit length and at right angles to all before; before: its length when the round began. Where
- * nothing is left of it (x has fewer directions than are wanted), any other takes its place. */
-static void settle(const struct principal *p, int c, double before, struct train_random *r)
-{
-    double *row = p->rows + (size_t)c * (size_t)p->d, length = sqrt(dot(row, row, p->d));
-
-    while (!(length > DEPENDENT * before) || !(length > 0)) {
-        draw(row, p->d, r);
-        before = sqrt(dot(row, row, p->d));
-        for (int k = 0; k < c; k++) subtract(row, p->rows + (size_t)k * (size_t)p->d, p->d);
-        length = sqrt(dot(row, row, p->d));
-    }
-    for (int k = 0; k < p->d; k++) row[k] /= length;
-}
-
-static void orthonormalise(struct principal *p, double *lengths, struct train_random *r,
-                           const struct cores *cores)
-{
-    for (int c = 0; c < p->dim; c++) {
-        const double *row = p->rows + (size_t)c * (size_t)p->d;
-        lengths[c] = sqrt(dot(row, row, p->d));
-    }
-    for (p->pivot = 0; p->pivot < p->dim; p->pivot++) {
-        settle(p, p->pivot, lengths[p->pivot], r);
-        cores_run(cores, clear_part, p, PARTS);
-    }
+    /* One thread: what it adds up must not depend on how many there are. */
+    omp_set_num_threads(1);
+    dgeqrf_(&p->d, &p->dim, p->rows, &p->d, tau, work, &work_n, &info);
+    if (!info) dorgqr_(&p->d, &p->dim, &p->dim, p->rows, &p->d, tau, work, &work_n, &info_q);
+    omp_set_num_threads(threads);
+    if (info || info_q)
+        return err_set(err, ERR_INTERNAL, "dgeqrf ended with %d, dorgqr with %d", info, info_q);
     for (int c = 0; c < p->dim; c++)
         for (int k = 0; k < p->d; k++)
             p->q[(size_t)k * (size_t)p->dim + (size_t)c] =
                 (float)p->rows[(size_t)c * (size_t)p->d + (size_t)k];
+    return ERR_OK;
 }
 
 enum err projection_principal(float *q, const float *x, size_t n, int d, int dim, uint64_t seed,
@@ -131,15 +94,18 @@ enum err projection_principal(float *q, const float *x, size_t n, int d, int dim
     AUTO_FREE float *sums = p.sums = mem_aligned(PARTS * size, sizeof *sums);
     AUTO_FREE float *y = p.y = mem_aligned((size_t)PARTS * BLOCK * (size_t)dim, sizeof *y);
     AUTO_FREE double *rows = p.rows = mem_aligned(size, sizeof *rows);
-    AUTO_FREE double *lengths = calloc((size_t)dim, sizeof *lengths);
-    if (!sums || !y || !rows || !lengths)
+    AUTO_FREE double *tau = calloc((size_t)dim, sizeof *tau);
+    const int work_n = WORK_COLUMNS * dim;
+    AUTO_FREE double *work = calloc((size_t)work_n, sizeof *work);
+    enum err rc;
+    if (!sums || !y || !rows || !tau || !work)
         return err_set(err, ERR_NOMEM, "no memory for %d directions of %d dimensions", dim, d);
-    draw(rows, (int)size, &r);
-    orthonormalise(&p, lengths, &r, cores);
-    for (int i = 0; i < ITERATIONS; i++) {
+    for (size_t i = 0; i < size; i++) rows[i] = train_normal(&r);
+    rc = orthonormalise(&p, tau, work, work_n, err);
+    for (int i = 0; !rc && i < ITERATIONS; i++) {
         cores_run(cores, multiply_part, &p, PARTS);
         cores_run(cores, gather_part, &p, PARTS);
-        orthonormalise(&p, lengths, &r, cores);
+        rc = orthonormalise(&p, tau, work, work_n, err);
     }
-    return ERR_OK;
+    return rc;
 }

@@ -192,11 +192,11 @@ static enum err read_people(struct run *r, struct err_info *err)
     struct train_halves *h = &r->people;
     char dir[DATA_DIR_BYTES];
     enum err rc =
-        r->images ? train_people_of_folder(h, r->images, r->engine, cli_workers(&r->engine_options),
-                                           r->held_out, err)
-                  : train_people_of_collection(h, cli_data_dir(dir, r->data), r->collection,
-                                               engine_embedder(r->engine)->recipe, r->held_out,
-                                               err);
+        r->images
+            ? train_people_of_folder(h, r->images, r->engine, cli_workers(&r->engine_options),
+                                     r->held_out, err)
+            : train_people_of_collection(h, cli_data_dir(dir, r->data), r->collection,
+                                         engine_embedder(r->engine)->recipe, r->held_out, err);
     if (rc) return rc;
     if (h->train.people < 2 || h->held.people < 2)
         return err_set(err, ERR_INVALID,
@@ -254,13 +254,14 @@ static json_t *judged_json(const struct train_judged *j)
 
 static json_t *criterion_json(const struct train_judgement *j)
 {
-    json_t *o = json_pack(
-        "{s:b, s:s, s:I, s:I, s:I, s:I, s:o}", "improves", j->better, "rule",
-        "EER lower or TAR at the strictest supported FMR higher on held-out people, beyond a paired "
-        "bootstrap over people (97.5 % each), and the other not lower in that way",
-        "people", (json_int_t)j->people, "pictures", (json_int_t)j->rows, "genuine_pairs",
-        (json_int_t)j->genuine_pairs, "impostor_pairs", (json_int_t)j->impostor_pairs, "eer",
-        judged_json(&j->eer));
+    json_t *o =
+        json_pack("{s:b, s:s, s:I, s:I, s:I, s:I, s:o}", "improves", j->better, "rule",
+                  "EER lower or TAR at the strictest supported FMR higher on held-out people, "
+                  "beyond a paired "
+                  "bootstrap over people (97.5 % each), and the other not lower in that way",
+                  "people", (json_int_t)j->people, "pictures", (json_int_t)j->rows, "genuine_pairs",
+                  (json_int_t)j->genuine_pairs, "impostor_pairs", (json_int_t)j->impostor_pairs,
+                  "eer", judged_json(&j->eer));
     if (o && j->fmr > 0) {
         json_object_set_new(o, "fmr", json_real(j->fmr));
         json_object_set_new(o, "tar", judged_json(&j->tar));
@@ -276,9 +277,9 @@ static json_t *people_json(const struct train_people *p)
 static json_t *answer_json(const struct run *r)
 {
     const struct train_halves *h = &r->people;
-    json_t *data = json_pack("{s:s, s:o, s:o, s:I}", "from", r->collection ? "collection" : "images",
-                             "train", people_json(&h->train), "held_out", people_json(&h->held),
-                             "lost", (json_int_t)h->lost);
+    json_t *data = json_pack(
+        "{s:s, s:o, s:o, s:I}", "from", r->collection ? "collection" : "images", "train",
+        people_json(&h->train), "held_out", people_json(&h->held), "lost", (json_int_t)h->lost);
     return json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:o, s:o, s:o, s:o}", "command", r->command,
                      "base", r->base, "base_sha256", engine_embedder(r->engine)->sha256, "seed",
                      (json_int_t)r->o.seed, "base_dim", h->train.dim, "dim", r->o.dim, "data", data,

@@ -53,21 +53,22 @@ static void write_base(const char *name, enum model_role role)
     }
     g.outputs[0] = (struct nn_output){"fc7-linear", 0};
     g.outputs[1] = (struct nn_output){"fc8", 2};
-    const struct model_draft d = {.name = name,
-                                  .role = role,
-                                  .input = {.w = SIDE,
-                                            .h = SIDE,
-                                            .scale = {1, 1, 1},
-                                            .crop = CROP_BOX,
-                                            .average = "mirror",
-                                            .output = "fc7-linear",
-                                            .dim = D},
-                                  .graph = &g,
-                                  .license = "CC BY-NC 4.0",
-                                  .restricted = true,
-                                  .source_file = "source.bin",
-                                  .source_sha256 = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
-                                  .calibration = "{}"};
+    const struct model_draft d = {
+        .name = name,
+        .role = role,
+        .input = {.w = SIDE,
+                  .h = SIDE,
+                  .scale = {1, 1, 1},
+                  .crop = CROP_BOX,
+                  .average = "mirror",
+                  .output = "fc7-linear",
+                  .dim = D},
+        .graph = &g,
+        .license = "CC BY-NC 4.0",
+        .restricted = true,
+        .source_file = "source.bin",
+        .source_sha256 = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+        .calibration = "{}"};
     if (model_write(folder, &d, &err)) fail_msg("%s", err.message);
     nn_graph_release(&g);
 }
@@ -108,7 +109,8 @@ static void check_product(const char *from, const char *from_output, const char 
     for (int k = 0; k < dim; k++) {
         double want = 0;
         for (int i = 0; i < d; i++) want += (double)matrix[k * d + i] * (double)base[i];
-        if (!(fabs(want - (double)got[k]) < 1e-5)) fail_msg("%d: %g, not %g", k, (double)got[k], want);
+        if (!(fabs(want - (double)got[k]) < 1e-5))
+            fail_msg("%d: %g, not %g", k, (double)got[k], want);
     }
     model_close(m);
     model_close(n);

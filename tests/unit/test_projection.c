@@ -154,7 +154,8 @@ static void check_gradient(enum train_mining mining, const struct cores *cores)
         off += (found[i] - want) * (found[i] - want);
         size += want * want;
     }
-    if (!(sqrt(off / size) <= 1e-6)) fail_msg("mining %d: relative error %g", (int)mining, sqrt(off / size));
+    if (!(sqrt(off / size) <= 1e-6))
+        fail_msg("mining %d: relative error %g", (int)mining, sqrt(off / size));
     projection_net_free(s.net);
 }
 
