@@ -200,7 +200,8 @@ static enum err read_people(struct run *r, struct err_info *err)
     if (rc) return rc;
     if (h->train.people < 2 || h->held.people < 2)
         return err_set(err, ERR_INVALID,
-                       "%zu people to train with and %zu held out: at least 2 of each are needed",
+                       "%zu people to train with and %zu held out: at least 2 of each are needed "
+                       "(--held-out)",
                        h->train.people, h->held.people);
     return ERR_OK;
 }
@@ -354,10 +355,13 @@ static enum err work(struct run *r, json_t **answer, struct err_info *err)
 
 static void refuse(const struct train_judgement *j)
 {
+    char tar[96] = "";
+    if (j->fmr > 0)
+        snprintf(tar, sizeof tar, "; TAR at FMR %g %.2f %% before, %.2f %% after", j->fmr,
+                 100 * j->tar.before, 100 * j->tar.after);
     cli_fail("not saved: on %zu held-out people the projection is not better by more than chance: "
-             "EER %.3f %% before, %.3f %% after; TAR at FMR %g %.2f %% before, %.2f %% after",
-             j->people, 100 * j->eer.before, 100 * j->eer.after, j->fmr, 100 * j->tar.before,
-             100 * j->tar.after);
+             "EER %.3f %% before, %.3f %% after%s",
+             j->people, 100 * j->eer.before, 100 * j->eer.after, tar);
 }
 
 static int run(struct run *r)

@@ -62,6 +62,10 @@ if [ -r "$models/dlib-resnet.safetensors" ] && [ -d $faces ]; then
     says "train projection, nothing to learn" "not saved"
     holds "train projection, nothing to learn" 'not lines[0]["saved"] and "before" in lines[0] and "after" in lines[0]'
     if [ ! -e "$p/models/nothing.safetensors" ]; then ok; else bad "train projection" "saved what it refused"; fi
+    # eight people: the base tells the five that are held out apart without a mistake, there is nothing to be better at
+    run "train projection, pictures" 1 train projection --images $faces/cast --dim 64 --steps 20 --held-out 0.5 --name cast "${here[@]}"
+    holds "train projection, pictures" 'lines[0]["data"]["train"]["pictures"] + lines[0]["data"]["held_out"]["pictures"] == 40
+        and lines[0]["before"]["eer"] == 0 and not lines[0]["saved"]'
     run "train projection, nobody there" 2 "${from[@]}" --collection empty --dim 16 --name nothing
     run "train projection, another recipe" 2 "${from[@]}" --collection alike --dim 4 --name n --model narrow
     says "train projection, another recipe" "recipe"
