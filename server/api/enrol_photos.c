@@ -53,10 +53,12 @@ enum err enrol_photos(struct enrol *e, bool all, struct app *app, struct request
     e->dry_run = e->in.dry_run;
     if (!(e->analysis = calloc((size_t)e->in.n_images, sizeof *e->analysis)))
         return err_set(err, ERR_NOMEM, "no memory for %d pictures", e->in.n_images);
-    for (; e->n_analyses < e->in.n_images; e->n_analyses++) {
+    while (e->n_analyses < e->in.n_images) {
         struct analysis *a = &e->analysis[e->n_analyses];
         rc = faces_in_analyse(a, app->engine, &e->in, e->n_analyses, rq, rp, err);
-        if (rc || (rc = enrol_same_recipe(e->collection, a->recipe, err))) return rc;
+        if (rc) return rc;
+        e->n_analyses++; /* from here on it is to be released */
+        if ((rc = enrol_same_recipe(e->collection, a->recipe, err))) return rc;
         faces += (size_t)a->n;
     }
     if (faces > ENROL_MAX)

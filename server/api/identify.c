@@ -79,10 +79,12 @@ static enum err analyse(struct identify *q, struct app *app, struct request *rq,
     q->in.options.embedding = true;
     if (!(q->analysis = calloc((size_t)q->in.n_images, sizeof *q->analysis)))
         return err_set(err, ERR_NOMEM, "no memory for %d pictures", q->in.n_images);
-    for (; q->n_analyses < q->in.n_images; q->n_analyses++) {
+    while (q->n_analyses < q->in.n_images) {
         struct analysis *a = &q->analysis[q->n_analyses];
         rc = faces_in_analyse(a, app->engine, &q->in, q->n_analyses, rq, rp, err);
-        if (rc || (rc = enrol_same_recipe(q->collection, a->recipe, err))) return rc;
+        if (rc) return rc;
+        q->n_analyses++; /* from here on it is to be released */
+        if ((rc = enrol_same_recipe(q->collection, a->recipe, err))) return rc;
         q->n += (size_t)a->n;
     }
     if (!(at = q->vectors = calloc(q->n * d + 1, sizeof *at)))
