@@ -1,13 +1,12 @@
 #include "server/api/access_json.h"
 
+#include "engine/base/hex.h"
 #include "server/api/time_json.h"
-
-#include <stdio.h>
 
 json_t *hex_json(const uint8_t *bytes, size_t n)
 {
     char text[2 * 64 + 1] = "";
-    for (size_t i = 0; i < n && i < 64; i++) sprintf(text + 2 * i, "%02x", bytes[i]);
+    hex_text(text, bytes, n < 64 ? n : 64);
     return json_string(text);
 }
 

@@ -3,8 +3,8 @@
 #include "server/api/api.h"
 
 #include "engine/base/mem.h"
+#include "server/api/bound.h"
 #include "server/api/compare.h"
-#include "server/api/enrol.h"
 #include "server/api/face_json.h"
 #include "server/api/faces_in.h"
 #include "server/api/gallery_json.h"
@@ -87,18 +87,6 @@ static enum err compare(struct claim *q, struct app *app, struct err_info *err)
     return rc ? rc : names_read(&q->names, app->store, err);
 }
 
-static json_t *scores_json(const struct claim *q)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; list && i < q->n_scores; i++) {
-        json_t *id = names_example(&q->names, q->scores[i].example);
-        if (id)
-            json_array_append_new(list, json_pack("{s:O, s:o}", "example", id, "similarity",
-                                                  similarity_json(q->scores[i].similarity)));
-    }
-    return list;
-}
-
 static json_t *answer(const struct claim *q)
 {
     const double similarity = q->found.similarity;
@@ -117,7 +105,8 @@ static json_t *answer(const struct claim *q)
         (json_int_t)q->found.examples, "face", face_json(&bare, q->a.width, q->a.height), "rule",
         q->collection->is.rule, "model", q->a.model, "precision", q->a.precision, "recipe",
         q->a.recipe, "took_ms", timings_json(&q->a.took));
-    if (o && q->in.explain) json_object_set_new(o, "scores", scores_json(q));
+    if (o && q->in.explain)
+        json_object_set_new(o, "scores", names_scores_json(&q->names, q->scores, q->n_scores));
     return o;
 }
 
@@ -134,14 +123,12 @@ static enum err claim(struct claim *q, struct app *app, struct request *rq, stru
         return err_set(err, ERR_INVALID, "identity is missing: the id of who it is said to be");
     if (q->in.options.select == FACE_ALL)
         return err_set(err, ERR_INVALID, "face is \"all\"; a claim is about one face");
-    if (q->in.options.model && strcmp(q->in.options.model, is->model) != 0)
-        return err_set(err, ERR_CONFLICT, "model is %.64s, the collection is bound to %.64s",
-                       q->in.options.model, is->model);
+    if ((rc = bound_model(q->collection, q->in.options.model, err))) return rc;
     q->in.options.model = is->model;
     q->in.options.embedding = true;
     if ((rc = store_read(app->store, who_job, q, err)) ||
         (rc = faces_in_analyse(&q->a, app->engine, &q->in, 0, rq, rp, err)) ||
-        (rc = enrol_same_recipe(q->collection, q->a.recipe, err)) || (rc = compare(q, app, err)))
+        (rc = bound_recipe(q->collection, q->a.recipe, err)) || (rc = compare(q, app, err)))
         return rc;
     const struct decide_model model = {q->a.model, q->a.precision, is->recipe, q->a.detector};
     const double fmr = q->in.fmr ? q->in.fmr : COMPARE_DEFAULT_FMR;

@@ -1,5 +1,6 @@
 /* POST /v1/clusters, and the reports that are kept: listing, reading, erasing. */
 #include "server/api/api.h"
+#include "server/api/bound.h"
 #include "server/api/body.h"
 #include "server/api/clusters.h"
 #include "server/api/clusters_in.h"
@@ -122,10 +123,7 @@ static enum err hold_collection(struct asking *a, struct err_info *err)
     enum err rc = gallery_hold(&a->collection, a->app->gallery, a->in.collection, err);
 
     if (rc || (rc = app_in_scope(a->rq, a->collection->is.id, err))) return rc;
-    const char *model = a->in.options.model;
-    if (model && strcmp(model, a->collection->is.model) != 0)
-        return err_set(err, ERR_CONFLICT, "model is %.64s, the collection is bound to %.64s", model,
-                       a->collection->is.model);
+    if ((rc = bound_model(a->collection, a->in.options.model, err))) return rc;
     if (json_object_set_new(a->asked, "collection", json_string(a->collection->is.id)))
         return err_set(err, ERR_NOMEM, "no memory for options");
     a->in.collection = a->collection->is.id;

@@ -262,20 +262,20 @@ static int accepted(const char *accept)
 static enum err choose(size_t *out, bool *thumbnails, const struct request *rq,
                        struct err_info *err)
 {
-    const char *format = request_query(rq, "format"), *pictures = request_query(rq, "thumbnails");
+    const char *format = request_query(rq, "format");
     const int wanted = rq->accept ? accepted(rq->accept) : -1;
     size_t i = wanted < 0 ? 0 : (size_t)wanted;
+    bool pictures = false;
 
-    if (pictures && strcmp(pictures, "true") != 0 && strcmp(pictures, "false") != 0)
-        return err_set(err, ERR_INVALID, "thumbnails is \"%.40s\"; it takes true or false",
-                       pictures);
+    enum err rc = request_query_bool(&pictures, rq, "thumbnails", err);
+    if (rc) return rc;
     if (format)
         for (i = 0; i < ARRAY_LEN(formats) && strcmp(formats[i].name, format) != 0;) i++;
     if (i == ARRAY_LEN(formats))
         return err_set(err, ERR_INVALID, "format is \"%.40s\"; it takes json, html, svg or png",
                        format);
     *out = i;
-    *thumbnails = i > 0 || (pictures && !strcmp(pictures, "true"));
+    *thumbnails = i > 0 || pictures;
     return ERR_OK;
 }
 

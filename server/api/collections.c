@@ -52,11 +52,9 @@ static enum err take_json(void *self, const struct store_collection *c, struct e
 static enum err answer_with(struct write_answer *a, int status, struct store_tx *tx, const char *id,
                             struct err_info *err)
 {
-    enum err rc = store_collection_get(tx, id, take_json, &a->body, err);
-    a->status = status;
-    strcpy(a->collection, id);
-    strcpy(a->target, id);
-    return rc;
+    json_t *body = NULL;
+    enum err rc = store_collection_get(tx, id, take_json, &body, err);
+    return rc ? rc : write_answered(a, status, body, id, id, err);
 }
 
 /* --- POST /v1/collections --- */
@@ -244,11 +242,7 @@ static enum err erase_job(struct store_tx *tx, void *self, struct write_answer *
     enum err rc = store_collection_get(tx, e->which, note_row, e, err);
 
     if (rc || (rc = store_erase_collection(&r, tx, e->row, err))) return rc;
-    a->status = 200;
-    a->body = receipt_json(&r);
-    strcpy(a->collection, e->id);
-    strcpy(a->target, e->id);
-    return a->body ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for a receipt");
+    return write_answered(a, 200, receipt_json(&r), e->id, e->id, err);
 }
 
 enum err api_collections_erase(struct app *app, struct request *rq, struct reply *rp,
@@ -273,12 +267,11 @@ static enum err undo_job(struct store_tx *tx, void *self, struct write_answer *a
     enum err rc = store_undo_last(&u, tx, c->is.row, err);
 
     if (rc) return rc;
-    a->status = 200;
-    a->body = json_pack("{s:s, s:s, s:I, s:I}", "id", u.id.s, "undone", u.what, "examples",
-                        (json_int_t)u.examples, "identities", (json_int_t)u.identities);
-    strcpy(a->collection, c->is.id);
-    strcpy(a->target, u.id.s);
-    return a->body ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for an answer");
+    return write_answered(a, 200,
+                          json_pack("{s:s, s:s, s:I, s:I}", "id", u.id.s, "undone", u.what,
+                                    "examples", (json_int_t)u.examples, "identities",
+                                    (json_int_t)u.identities),
+                          c->is.id, u.id.s, err);
 }
 
 enum err api_collections_undo(struct app *app, struct request *rq, struct reply *rp,

@@ -4,22 +4,13 @@
 
 #include "engine/base/mem.h"
 #include "server/api/api.h"
+#include "server/api/bound.h"
 #include "server/api/decide.h"
 #include "server/api/gallery_json.h"
 #include "server/api/write.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum err enrol_same_recipe(const struct gallery_collection *c, const char *recipe,
-                           struct err_info *err)
-{
-    if (!strcmp(c->is.recipe, recipe)) return ERR_OK;
-    return err_set(err, ERR_CONFLICT,
-                   "the collection's embeddings are of recipe %.12s, these of %.12s: they cannot "
-                   "be compared (another model, detector, preset or averaging)",
-                   c->is.recipe, recipe);
-}
 
 void enrol_release(struct enrol *e)
 {
@@ -39,18 +30,10 @@ struct owner {
     const char *id;
 };
 
-static enum err take_owner(void *self, const struct store_identity *i, struct err_info *err)
-{
-    struct enrol *e = self;
-    (void)err;
-    e->identity = i->row;
-    return ERR_OK;
-}
-
 static enum err owner_job(struct store_tx *tx, void *arg, struct err_info *err)
 {
     const struct owner *o = arg;
-    return store_identity_get(tx, o->e->collection->is.row, o->id, take_owner, o->e, err);
+    return store_identity_row(&o->e->identity, tx, o->e->collection->is.row, o->id, err);
 }
 
 /* --- writing --- */
@@ -104,7 +87,7 @@ static enum err refuse(void *self, const struct store_example *x, struct err_inf
 static enum err check_recipe(void *self, const struct store_collection *now, struct err_info *err)
 {
     const struct gallery_collection *c = self;
-    return enrol_same_recipe(c, now->recipe, err);
+    return bound_recipe(c, now->recipe, err);
 }
 
 static enum err write_job(struct store_tx *tx, void *self, struct write_answer *a,
@@ -127,11 +110,9 @@ static enum err write_job(struct store_tx *tx, void *self, struct write_answer *
         json_decref(examples);
         return rc;
     }
-    a->status = 201;
-    a->body = json_pack("{s:s?, s:o}", "identity", w->identity, "examples", examples);
-    strcpy(a->collection, e->collection->is.id);
-    if (w->identity) strcpy(a->target, w->identity);
-    return a->body ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for an answer");
+    return write_answered(a, 201,
+                          json_pack("{s:s?, s:o}", "identity", w->identity, "examples", examples),
+                          e->collection->is.id, w->identity, err);
 }
 
 /* --- the routes --- */
@@ -192,7 +173,7 @@ static enum err enrol(struct enrol *e, const char *identity, struct app *app, st
     enum err rc;
 
     if (identity && (rc = store_read(app->store, owner_job, &o, err))) return rc;
-    rc = enrol_has_vectors(rq) ? enrol_vectors(e, app, rq, err)
+    rc = enrol_has_vectors(rq) ? enrol_vectors(e, rq, err)
                                : enrol_photos(e, !identity, app, rq, rp, err);
     if (rc) return rc;
     if (!e->n) return err_set(err, ERR_NO_FACE, "no face was found in any of the pictures");
@@ -200,7 +181,7 @@ static enum err enrol(struct enrol *e, const char *identity, struct app *app, st
     if ((e->dry_run || !e->force) && (rc = ask_gate(&problems, e, app, err))) return rc;
     if (e->dry_run) return answer_dry(rp, e, problems, err);
     if (json_array_size(problems)) {
-        rp->details = json_pack("{s:O}", "problems", problems);
+        reply_details(rp, json_pack("{s:O}", "problems", problems));
         return err_set(err, ERR_CONFLICT,
                        "nothing was enrolled: details.problems says what speaks against it (%zu); "
                        "force=true enrols nevertheless",

@@ -41,12 +41,8 @@ bool enrol_has_vectors(const struct request *rq);
 /* From {"embedding":[..]} or {"embeddings":[[..],..]}, with "force" and "dry_run" in it or in the
  * query, and "recipe", where the client knows what made them. ERR_BAD_EMBEDDING: not as long as the
  * collection's, not finite, or of no length; ERR_CONFLICT: another recipe. */
-NODISCARD enum err enrol_vectors(struct enrol *e, struct app *app, struct request *rq,
-                                 struct err_info *err);
+NODISCARD enum err enrol_vectors(struct enrol *e, struct request *rq, struct err_info *err);
 
-/* The engine runs what the collection was bound to? ERR_CONFLICT. */
-NODISCARD enum err enrol_same_recipe(const struct gallery_collection *c, const char *recipe,
-                                     struct err_info *err);
 void enrol_release(struct enrol *e);
 
 #endif

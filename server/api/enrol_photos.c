@@ -1,5 +1,7 @@
 #include "server/api/enrol.h"
 
+#include "server/api/bound.h"
+
 #include <nettle/sha2.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,9 +46,7 @@ enum err enrol_photos(struct enrol *e, bool all, struct app *app, struct request
     if (!all && e->in.options.select == FACE_ALL)
         return err_set(err, ERR_INVALID,
                        "face is \"all\": the examples of one identity are of one person");
-    if (e->in.options.model && strcmp(e->in.options.model, e->collection->is.model) != 0)
-        return err_set(err, ERR_CONFLICT, "model is %.64s, the collection is bound to %.64s",
-                       e->in.options.model, e->collection->is.model);
+    if ((rc = bound_model(e->collection, e->in.options.model, err))) return rc;
     e->in.options.model = e->collection->is.model;
     e->in.options.embedding = true;
     e->force = e->in.force;
@@ -58,7 +58,7 @@ enum err enrol_photos(struct enrol *e, bool all, struct app *app, struct request
         rc = faces_in_analyse(a, app->engine, &e->in, e->n_analyses, rq, rp, err);
         if (rc) return rc;
         e->n_analyses++; /* from here on it is to be released */
-        if ((rc = enrol_same_recipe(e->collection, a->recipe, err))) return rc;
+        if ((rc = bound_recipe(e->collection, a->recipe, err))) return rc;
         faces += (size_t)a->n;
     }
     if (faces > ENROL_MAX)

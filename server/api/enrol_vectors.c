@@ -2,6 +2,7 @@
 
 #include "engine/base/mem.h"
 #include "server/api/body.h"
+#include "server/api/bound.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -65,34 +66,22 @@ static enum err read_all(struct enrol *e, struct request *rq, const json_t *list
     return ERR_OK;
 }
 
-static enum err read_query(struct enrol *e, const struct request *rq, struct err_info *err)
+enum err enrol_vectors(struct enrol *e, struct request *rq, struct err_info *err)
 {
     static const char *const parameters[] = {"force", "dry_run", NULL};
-    enum err rc = request_query_only(rq, parameters, err);
-
-    for (int i = 0; !rc && i < rq->n_query; i++) {
-        bool yes = !strcmp(rq->query[i].value, "true");
-        if (!yes && strcmp(rq->query[i].value, "false") != 0)
-            rc = err_set(err, ERR_INVALID, "%s is \"%.40s\"; it takes true or false",
-                         rq->query[i].key, rq->query[i].value);
-        *(!strcmp(rq->query[i].key, "force") ? &e->force : &e->dry_run) = yes;
-    }
-    return rc;
-}
-
-enum err enrol_vectors(struct enrol *e, struct app *app, struct request *rq, struct err_info *err)
-{
     const char *recipe = NULL;
     json_auto_t *body = NULL, *single = NULL;
     enum err rc;
 
-    (void)app;
-    if ((rc = read_query(e, rq, err)) || (rc = body_parse(&body, rq, fields, err)) ||
+    if ((rc = request_query_only(rq, parameters, err)) ||
+        (rc = request_query_bool(&e->force, rq, "force", err)) ||
+        (rc = request_query_bool(&e->dry_run, rq, "dry_run", err)) ||
+        (rc = body_parse(&body, rq, fields, err)) ||
         (rc = body_bool(&e->force, body, "force", err)) ||
         (rc = body_bool(&e->dry_run, body, "dry_run", err)) ||
         (rc = body_text(&recipe, body, "recipe", 64, err)))
         return rc;
-    if (recipe && (rc = enrol_same_recipe(e->collection, recipe, err))) return rc;
+    if (recipe && (rc = bound_recipe(e->collection, recipe, err))) return rc;
     const json_t *one = json_object_get(body, "embedding"),
                  *list = json_object_get(body, "embeddings");
     if (one && list) return err_set(err, ERR_INVALID, "both embedding and embeddings are given");

@@ -11,14 +11,6 @@
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000, PICTURE_MAX_BYTES = 64 << 20 };
 static const char *const no_parameters[] = {NULL};
 
-static enum err take_identity_row(void *self, const struct store_identity *i, struct err_info *err)
-{
-    int64_t *row = self;
-    (void)err;
-    *row = i->row;
-    return ERR_OK;
-}
-
 /* --- GET .../examples, of one identity or of the whole collection --- */
 
 struct listing {
@@ -46,8 +38,8 @@ static enum err list_job(struct store_tx *tx, void *arg, struct err_info *err)
     int64_t identity = l->unassigned ? STORE_UNASSIGNED : STORE_ANY;
     enum err rc;
 
-    if (l->identity && (rc = store_identity_get(tx, l->collection->is.row, l->identity,
-                                                take_identity_row, &identity, err)))
+    if (l->identity &&
+        (rc = store_identity_row(&identity, tx, l->collection->is.row, l->identity, err)))
         return rc;
     return store_example_list(tx, l->collection->is.row, identity, l->after, l->limit + 1,
                               take_item, l, err);
@@ -59,18 +51,14 @@ enum err api_examples_list(struct app *app, struct request *rq, struct reply *rp
     static const char *const parameters[] = {"limit", "cursor", "unassigned", NULL};
     AUTO_GALLERY struct gallery_collection *c = NULL;
     struct listing l = {.identity = request_param(rq, "i"), .limit = LIMIT_DEFAULT};
-    const char *unassigned = request_query(rq, "unassigned");
     struct cursor next;
     enum err rc = request_query_only(rq, parameters, err);
 
     if (rc || (rc = gallery_hold(&c, app->gallery, request_param(rq, "c"), err)) ||
         (rc = cursor_read(&l.after, app, rq, err)) ||
-        (rc = request_query_int(&l.limit, rq, "limit", 1, LIMIT_MAX, err)))
+        (rc = request_query_int(&l.limit, rq, "limit", 1, LIMIT_MAX, err)) ||
+        (rc = request_query_bool(&l.unassigned, rq, "unassigned", err)))
         return rc;
-    if (unassigned && strcmp(unassigned, "true") != 0 && strcmp(unassigned, "false") != 0)
-        return err_set(err, ERR_INVALID, "unassigned is \"%.40s\"; it takes true or false",
-                       unassigned);
-    l.unassigned = unassigned && !strcmp(unassigned, "true");
     l.collection = c;
     if (!(l.items = json_array())) return err_set(err, ERR_NOMEM, "no memory for a list");
     if ((rc = store_read(app->store, list_job, &l, err))) {
@@ -144,11 +132,7 @@ static enum err erase_job(struct store_tx *tx, void *self, struct write_answer *
     json_decref(o->out);
     o->out = NULL;
     if (rc || (rc = store_erase_example(&r, tx, o->row, err))) return rc;
-    a->status = 200;
-    a->body = receipt_json(&r);
-    strcpy(a->collection, o->collection->is.id);
-    strcpy(a->target, o->id);
-    return a->body ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for a receipt");
+    return write_answered(a, 200, receipt_json(&r), o->collection->is.id, o->id, err);
 }
 
 enum err api_examples_erase(struct app *app, struct request *rq, struct reply *rp,

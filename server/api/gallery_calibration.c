@@ -173,11 +173,7 @@ static enum err keep_job(struct store_tx *tx, void *self, struct write_answer *a
     const char *id = m->collection->is.id;
     enum err rc = store_collection_get(tx, id, keep_one, &k, err);
 
-    a->status = 200;
-    a->body = json_incref(m->told);
-    strcpy(a->collection, id);
-    strcpy(a->target, id);
-    return rc;
+    return rc ? rc : write_answered(a, 200, json_incref(m->told), id, id, err);
 }
 
 enum err api_calibration_measure(struct app *app, struct request *rq, struct reply *rp,

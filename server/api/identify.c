@@ -5,8 +5,8 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
+#include "server/api/bound.h"
 #include "server/api/decide.h"
-#include "server/api/enrol.h"
 #include "server/api/face_json.h"
 #include "server/api/faces_in.h"
 #include "server/api/gallery_json.h"
@@ -72,9 +72,7 @@ static enum err analyse(struct identify *q, struct app *app, struct request *rq,
     float *at;
     enum err rc;
 
-    if (q->in.options.model && strcmp(q->in.options.model, is->model) != 0)
-        return err_set(err, ERR_CONFLICT, "model is %.64s, the collection is bound to %.64s",
-                       q->in.options.model, is->model);
+    if ((rc = bound_model(q->collection, q->in.options.model, err))) return rc;
     q->in.options.model = is->model;
     q->in.options.embedding = true;
     if (!(q->analysis = calloc((size_t)q->in.n_images, sizeof *q->analysis)))
@@ -84,7 +82,7 @@ static enum err analyse(struct identify *q, struct app *app, struct request *rq,
         rc = faces_in_analyse(a, app->engine, &q->in, q->n_analyses, rq, rp, err);
         if (rc) return rc;
         q->n_analyses++; /* from here on it is to be released */
-        if ((rc = enrol_same_recipe(q->collection, a->recipe, err))) return rc;
+        if ((rc = bound_recipe(q->collection, a->recipe, err))) return rc;
         q->n += (size_t)a->n;
     }
     if (!(at = q->vectors = calloc(q->n * d + 1, sizeof *at)))
@@ -162,18 +160,6 @@ static enum err look_up(struct identify *q, struct app *app, struct err_info *er
 
 /* --- the answer --- */
 
-static json_t *scores_json(const struct identify *q, size_t at)
-{
-    json_t *list = json_array();
-    for (size_t r = 0; list && r < q->n_scores[at]; r++) {
-        json_t *id = names_example(&q->names, q->scores[at][r].example);
-        if (id)
-            json_array_append_new(list, json_pack("{s:O, s:o}", "example", id, "similarity",
-                                                  similarity_json(q->scores[at][r].similarity)));
-    }
-    return list;
-}
-
 static json_t *candidate_json(const struct identify *q, size_t at, json_t *identity,
                               json_t *example)
 {
@@ -185,7 +171,9 @@ static json_t *candidate_json(const struct identify *q, size_t at, json_t *ident
         similarity_json(b->similarity), "probability", calibration_probability(q->calibration, s),
         "fmr", calibration_fmr(q->calibration, s), "example", example, "example_similarity",
         similarity_json(b->example_similarity), "examples", (json_int_t)b->examples);
-    if (o && q->in.explain) json_object_set_new(o, "scores", scores_json(q, at));
+    if (o && q->in.explain)
+        json_object_set_new(o, "scores",
+                            names_scores_json(&q->names, q->scores[at], q->n_scores[at]));
     return o;
 }
 

@@ -93,23 +93,15 @@ static enum err take_json(void *self, const struct store_identity *i, struct err
     return t->out ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for an identity");
 }
 
-static void write_etag(char *out, size_t size, int64_t version)
-{
-    snprintf(out, size, "\"%lld\"", (long long)version);
-}
-
 static enum err answer_with(struct write_answer *a, int status, struct store_tx *tx,
                             const struct gallery_collection *c, const char *id,
                             struct err_info *err)
 {
     struct take t = {0};
     enum err rc = store_identity_get(tx, c->is.row, id, take_json, &t, err);
-    a->status = status;
-    a->body = t.out;
-    strcpy(a->collection, c->is.id);
-    strcpy(a->target, id);
-    write_etag(a->etag, sizeof a->etag, t.version);
-    return rc;
+    if (rc) return rc;
+    snprintf(a->etag, sizeof a->etag, "\"%lld\"", (long long)t.version);
+    return write_answered(a, status, t.out, c->is.id, id, err);
 }
 
 /* The version that If-Match asks for; 0: any. */
@@ -317,11 +309,7 @@ static enum err erase_job(struct store_tx *tx, void *self, struct write_answer *
     enum err rc = store_identity_get(tx, o->collection->is.row, o->id, note_row, o, err);
 
     if (rc || (rc = store_erase_identity(&r, tx, o->row, err))) return rc;
-    a->status = 200;
-    a->body = receipt_json(&r);
-    strcpy(a->collection, o->collection->is.id);
-    strcpy(a->target, o->id);
-    return a->body ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for a receipt");
+    return write_answered(a, 200, receipt_json(&r), o->collection->is.id, o->id, err);
 }
 
 enum err api_identities_erase(struct app *app, struct request *rq, struct reply *rp,

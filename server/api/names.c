@@ -101,3 +101,15 @@ json_t *names_example(const struct names *n, int64_t row)
 {
     return find(n->examples, row);
 }
+
+json_t *names_scores_json(const struct names *n, const struct match_row *rows, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < count; i++) {
+        json_t *id = names_example(n, rows[i].example);
+        if (id)
+            json_array_append_new(list, json_pack("{s:O, s:o}", "example", id, "similarity",
+                                                  similarity_json(rows[i].similarity)));
+    }
+    return list;
+}

@@ -3,6 +3,7 @@
 #ifndef VISAVIS_SERVER_API_NAMES_H
 #define VISAVIS_SERVER_API_NAMES_H
 
+#include "engine/match.h"
 #include "server/store/examples.h"
 
 #include <jansson.h>
@@ -20,5 +21,7 @@ NODISCARD enum err names_read(struct names *n, struct store *s, struct err_info 
 /* Borrowed; NULL: gone. */
 json_t *names_identity(const struct names *n, int64_t row);
 json_t *names_example(const struct names *n, int64_t row);
+/* [{"example","similarity"}] of those that are there; new reference, NULL: no memory. */
+json_t *names_scores_json(const struct names *n, const struct match_row *rows, size_t count);
 
 #endif

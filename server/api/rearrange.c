@@ -13,20 +13,6 @@
 enum { PAGE = 1000 /* examples that are read at once */ };
 static const char *const no_parameters[] = {NULL};
 
-static enum err take_row(void *self, const struct store_identity *i, struct err_info *err)
-{
-    int64_t *row = self;
-    (void)err;
-    *row = i->row;
-    return ERR_OK;
-}
-
-static enum err identity_row(int64_t *row, struct store_tx *tx, const struct gallery_collection *c,
-                             const char *id, struct err_info *err)
-{
-    return store_identity_get(tx, c->is.row, id, take_row, row, err);
-}
-
 /* --- POST /v1/collections/{c}/identities/{i}/merge --- */
 
 struct merge {
@@ -84,8 +70,8 @@ static enum err merge_job(struct store_tx *tx, void *self, struct write_answer *
     struct ulid undo;
     enum err rc;
 
-    if ((rc = identity_row(&into, tx, m->collection, m->into, err)) ||
-        (rc = identity_row(&from, tx, m->collection, m->from, err)))
+    if ((rc = store_identity_row(&into, tx, collection, m->into, err)) ||
+        (rc = store_identity_row(&from, tx, collection, m->from, err)))
         return rc;
     if (into == from)
         return err_set(err, ERR_INVALID, "from is the identity itself: nothing to merge");
@@ -94,12 +80,10 @@ static enum err merge_job(struct store_tx *tx, void *self, struct write_answer *
         (rc = store_identity_retire(tx, from, err)) ||
         (rc = store_identity_get(tx, collection, m->into, take_identity, &identity, err)))
         return rc;
-    a->status = 200;
-    a->body = json_pack("{s:o, s:I, s:s}", "identity", identity, "moved", (json_int_t)moved, "undo",
-                        undo.s);
-    strcpy(a->collection, m->collection->is.id);
-    strcpy(a->target, m->into);
-    return a->body ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for an answer");
+    return write_answered(a, 200,
+                          json_pack("{s:o, s:I, s:s}", "identity", identity, "moved",
+                                    (json_int_t)moved, "undo", undo.s),
+                          m->collection->is.id, m->into, err);
 }
 
 enum err api_identities_merge(struct app *app, struct request *rq, struct reply *rp,
@@ -161,18 +145,16 @@ static enum err move_job(struct store_tx *tx, void *self, struct write_answer *a
     enum err rc;
 
     if ((rc = store_example_get(tx, collection, m->example, take_place, &was, err)) ||
-        (m->identity && (rc = identity_row(&identity, tx, m->collection, m->identity, err))) ||
+        (m->identity && (rc = store_identity_row(&identity, tx, collection, m->identity, err))) ||
         (rc = store_undo_begin(&undo, tx, collection, "move", err)) ||
         (rc = store_example_move(tx, was.row, identity, err)) ||
         (rc = store_example_get(tx, collection, m->example, take_example_json, &example, err)))
         return rc;
-    a->status = 200;
     /* where it was there already, there is nothing to take back */
-    a->body = json_pack("{s:o, s:s?}", "example", example, "undo",
-                        was.identity == identity ? NULL : undo.s);
-    strcpy(a->collection, m->collection->is.id);
-    strcpy(a->target, m->example);
-    return a->body ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for an answer");
+    return write_answered(a, 200,
+                          json_pack("{s:o, s:s?}", "example", example, "undo",
+                                    was.identity == identity ? NULL : undo.s),
+                          m->collection->is.id, m->example, err);
 }
 
 enum err api_examples_move(struct app *app, struct request *rq, struct reply *rp,

@@ -20,6 +20,16 @@ struct job {
     bool replayed; /* rp is an answer that was kept */
 };
 
+enum err write_answered(struct write_answer *a, int status, json_t *body, const char *collection,
+                        const char *target, struct err_info *err)
+{
+    a->status = status;
+    a->body = body;
+    snprintf(a->collection, sizeof a->collection, "%s", collection);
+    snprintf(a->target, sizeof a->target, "%s", target ? target : "");
+    return body ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for an answer");
+}
+
 static enum err check_key(const char *key, struct err_info *err)
 {
     const size_t n = strlen(key);

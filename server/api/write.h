@@ -27,6 +27,11 @@ struct write {
     void *self;
 };
 
+/* Fills *a; the body's reference is taken in every case, NULL is ERR_NOMEM (json_pack failed).
+ * collection, target: ids; target NULL: none. */
+NODISCARD enum err write_answered(struct write_answer *a, int status, json_t *body,
+                                  const char *collection, const char *target, struct err_info *err);
+
 /* Before any work is done for it: has this request been answered already? *done: rp is that answer.
  * ERR_INVALID: the key is longer than 200 characters or not printable ASCII; ERR_CONFLICT: the key
  * was used for another request. Without the header: ERR_OK and not done. */

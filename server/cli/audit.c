@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/base/hex.h"
 #include "server/api/access_json.h"
 #include "server/cli/data_dir.h"
 
@@ -30,17 +31,12 @@ struct verified {
     bool seen;
 };
 
-static void hex(char out[2 * AUDIT_HASH_BYTES + 1], const uint8_t hash[AUDIT_HASH_BYTES])
-{
-    for (int i = 0; i < AUDIT_HASH_BYTES; i++) sprintf(out + 2 * i, "%02x", hash[i]);
-}
-
 static enum err look_for(void *self, const struct store_audit *a, struct err_info *err)
 {
     struct verified *v = self;
     char text[2 * AUDIT_HASH_BYTES + 1];
     (void)err;
-    hex(text, a->hash);
+    hex_text(text, a->hash, sizeof a->hash);
     if (!strcmp(text, v->head)) v->seen = true;
     return ERR_OK;
 }

@@ -122,6 +122,9 @@ NODISCARD enum err eval_rows_take(struct eval_rows *r, const struct eval_set *se
                                   const struct eval_exclude *x, int split, int half,
                                   struct err_info *err);
 void eval_rows_release(struct eval_rows *r);
+/* Both halves of a split; released by the caller, each. On an error nothing is left. */
+NODISCARD enum err eval_rows_halve(struct eval_rows half[2], const struct eval_set *set,
+                                   const struct eval_exclude *x, int split, struct err_info *err);
 
 /* --- eval_identify.c: --identify --- */
 /* Identification (ISO/IEC 19795-1): of each person with two pictures or more the first is enrolled,

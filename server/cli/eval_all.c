@@ -102,13 +102,9 @@ static enum err one_split(struct half_rate all[HALF_RATES], const struct eval_se
                           const struct eval_exclude *x, int split, struct err_info *err)
 {
     struct eval_rows half[2];
-    enum err rc;
+    enum err rc = eval_rows_halve(half, set, x, split, err);
 
-    if ((rc = eval_rows_take(&half[0], set, x, split, 0, err))) return rc;
-    if ((rc = eval_rows_take(&half[1], set, x, split, 1, err))) {
-        eval_rows_release(&half[0]);
-        return rc;
-    }
+    if (rc) return rc;
     rc = one_half(all, &half[0], &half[1], set->dim, err);
     if (!rc) rc = one_half(all, &half[1], &half[0], set->dim, err);
     eval_rows_release(&half[0]);

@@ -196,13 +196,9 @@ static enum err look_both_ways(struct stated all[RATES], const struct eval_set *
                                const struct eval_exclude *x, int split, struct err_info *err)
 {
     struct eval_rows half[2];
-    enum err rc;
+    enum err rc = eval_rows_halve(half, set, x, split, err);
 
-    if ((rc = eval_rows_take(&half[0], set, x, split, 0, err))) return rc;
-    if ((rc = eval_rows_take(&half[1], set, x, split, 1, err))) {
-        eval_rows_release(&half[0]);
-        return rc;
-    }
+    if (rc) return rc;
     for (int i = 0; !rc && i < 2; i++) {
         rc = look(all, &half[i], &half[1 - i], set->dim, err);
         if (rc == ERR_FMR_UNSUPPORTED) rc = ERR_OK; /* a half too small is no check */

@@ -51,3 +51,14 @@ enum err eval_rows_take(struct eval_rows *r, const struct eval_set *set,
     }
     return ERR_OK;
 }
+
+enum err eval_rows_halve(struct eval_rows half[2], const struct eval_set *set,
+                         const struct eval_exclude *x, int split, struct err_info *err)
+{
+    enum err rc = eval_rows_take(&half[0], set, x, split, 0, err);
+
+    if (rc) return rc;
+    rc = eval_rows_take(&half[1], set, x, split, 1, err);
+    if (rc) eval_rows_release(&half[0]);
+    return rc;
+}

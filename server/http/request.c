@@ -80,3 +80,15 @@ enum err request_query_int(int *out, const struct request *rq, const char *name,
     *out = (int)v;
     return ERR_OK;
 }
+
+enum err request_query_bool(bool *out, const struct request *rq, const char *name,
+                            struct err_info *err)
+{
+    const char *text = request_query(rq, name);
+
+    if (!text) return ERR_OK;
+    if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+        return err_set(err, ERR_INVALID, "%s is \"%.40s\"; it takes true or false", name, text);
+    *out = !strcmp(text, "true");
+    return ERR_OK;
+}

@@ -81,6 +81,10 @@ NODISCARD enum err request_query_only(const struct request *rq, const char *cons
 NODISCARD enum err request_query_int(int *out, const struct request *rq, const char *name,
                                      int least, int most, struct err_info *err);
 
+/* "true" or "false"; as above. */
+NODISCARD enum err request_query_bool(bool *out, const struct request *rq, const char *name,
+                                      struct err_info *err);
+
 /* "a, b and c" of a list that NULL ends, into out; for messages. */
 void request_list_names(char *out, size_t size, const char *const *names);
 

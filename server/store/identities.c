@@ -143,6 +143,20 @@ enum err store_identity_get(struct store_tx *tx, int64_t collection, const char 
     return rc;
 }
 
+static enum err take_row(void *self, const struct store_identity *i, struct err_info *err)
+{
+    int64_t *row = self;
+    (void)err;
+    *row = i->row;
+    return ERR_OK;
+}
+
+enum err store_identity_row(int64_t *row, struct store_tx *tx, int64_t collection, const char *id,
+                            struct err_info *err)
+{
+    return store_identity_get(tx, collection, id, take_row, row, err);
+}
+
 enum err store_identity_get_rows(struct store_tx *tx, const int64_t *rows, size_t n,
                                  store_identity_each *each, void *self, struct err_info *err)
 {

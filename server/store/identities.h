@@ -26,6 +26,9 @@ NODISCARD enum err store_identity_add(int64_t *row, struct ulid *id, struct stor
 /* ERR_NOT_FOUND. */
 NODISCARD enum err store_identity_get(struct store_tx *tx, int64_t collection, const char *id,
                                       store_identity_each *each, void *self, struct err_info *err);
+/* The row of the one with this id. ERR_NOT_FOUND. */
+NODISCARD enum err store_identity_row(int64_t *row, struct store_tx *tx, int64_t collection,
+                                      const char *id, struct err_info *err);
 /* Those with these row numbers, in that order; numbers that are gone are passed over. */
 NODISCARD enum err store_identity_get_rows(struct store_tx *tx, const int64_t *rows, size_t n,
                                            store_identity_each *each, void *self,

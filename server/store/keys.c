@@ -1,5 +1,6 @@
 #include "server/store/keys.h"
 
+#include "engine/base/hex.h"
 #include "server/store/store_internal.h"
 
 #include <nettle/memops.h>
@@ -127,8 +128,7 @@ enum err store_key_add(struct store_key *out, char secret[KEY_SECRET_MAX_BYTES],
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return err_set(err, ERR_IO, "the system gives no random numbers");
     ulid_make(&id);
-    char *p = stpcpy(secret, SECRET_PREFIX);
-    for (int i = 0; i < SECRET_RANDOM_BYTES; i++) p += sprintf(p, "%02x", random[i]);
+    hex_text(stpcpy(secret, SECRET_PREFIX), random, sizeof random);
     key_hash(hash, secret);
     rc = store__run(NULL, tx,
                     "INSERT INTO keys (id, name, hash, access, collection, rate, created_ms, "

@@ -14,10 +14,9 @@
  * A job does not block, compute or touch the network, and calls neither of the two again. It
  * returns the errors that it gets: what was done before one is rolled back with the job, and only
  * with it. The functions that take a struct store_tx are in the headers beside this one, a table
- * each: collections.h identities.h examples.h undo.h keys.h audit.h
- * answers.h. Rows that they read are handed to an
- * each-function, whose strings and arrays live until it returns; an error that it returns ends the
- * reading. */
+ * each: collections.h identities.h examples.h undo.h keys.h audit.h answers.h secrets.h jobs.h
+ * reports.h. Rows that they read are handed to an each-function, whose strings and arrays live
+ * until it returns; an error that it returns ends the reading. */
 #ifndef VISAVIS_SERVER_STORE_STORE_H
 #define VISAVIS_SERVER_STORE_STORE_H
 
