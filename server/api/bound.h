@@ -5,7 +5,8 @@
 
 #include "server/gallery/gallery.h"
 
-/* model: what a request asks for; NULL: nothing, which is the collection's. ERR_CONFLICT: another. */
+/* model: what a request asks for; NULL: nothing, which is the collection's. ERR_CONFLICT: another.
+ */
 NODISCARD enum err bound_model(const struct gallery_collection *c, const char *model,
                                struct err_info *err);
 /* recipe: of what is to be compared with the collection's vectors. ERR_CONFLICT: another. */

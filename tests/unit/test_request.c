@@ -71,6 +71,31 @@ static void lists(void **state)
     assert_string_equal(little, "a, b ");
 }
 
+static void typed_parameters(void **state)
+{
+    struct request rq = {.query = {{"n", "7"}, {"yes", "true"}, {"no", "false"}, {"odd", "1x"}},
+                         .n_query = 4};
+    struct err_info err = ERR_INFO_INIT;
+    bool b = true;
+    int n = 3;
+    (void)state;
+    assert_int_equal(request_query_int(&n, &rq, "n", 1, 7, &err), ERR_OK);
+    assert_int_equal(n, 7);
+    assert_int_equal(request_query_int(&n, &rq, "none", 1, 7, &err), ERR_OK);
+    assert_int_equal(request_query_int(&n, &rq, "n", 1, 6, &err), ERR_INVALID);
+    assert_string_equal(err.message, "n is \"7\", it must be a whole number from 1 to 6");
+    assert_int_equal(request_query_int(&n, &rq, "odd", 0, 9, &err), ERR_INVALID);
+    assert_int_equal(n, 7);
+    assert_int_equal(request_query_bool(&b, &rq, "no", &err), ERR_OK);
+    assert_false(b);
+    assert_int_equal(request_query_bool(&b, &rq, "yes", &err), ERR_OK);
+    assert_true(b);
+    assert_int_equal(request_query_bool(&b, &rq, "none", &err), ERR_OK);
+    assert_int_equal(request_query_bool(&b, &rq, "odd", &err), ERR_INVALID);
+    assert_string_equal(err.message, "odd is \"1x\"; it takes true or false");
+    assert_true(b);
+}
+
 static void stages_have_names(void **state)
 {
     (void)state;
@@ -83,6 +108,7 @@ int main(void)
         cmocka_unit_test(only_known_parameters),
         cmocka_unit_test(looking_up),
         cmocka_unit_test(lists),
+        cmocka_unit_test(typed_parameters),
         cmocka_unit_test(stages_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
