@@ -1,36 +1,5 @@
-/* Winograd kernels; part of simd_impl.h. Names as in Lavin and Gray 2015: V = B^T d B, M = V U, y =
- * A^T M A. */
-
-/* B^T d for six values (points 0, 1, -1, 2, -2 and infinity). */
-INLINE void bt6(vf o[6], const vf d[6])
-{
-    const vf c4 = v_set(4), c2 = v_set(2), m5 = v_set(-5), m4 = v_set(-4);
-    vf a = v_fma(m4, d[2], d[4]), b = v_fma(m4, d[1], d[3]);
-    vf c = d[4] - d[2], e = c2 * (d[3] - d[1]);
-    o[0] = v_fma(c4, d[0], v_fma(m5, d[2], d[4]));
-    o[1] = a + b;
-    o[2] = a - b;
-    o[3] = c + e;
-    o[4] = c - e;
-    o[5] = v_fma(c4, d[1], v_fma(m5, d[3], d[5]));
-}
-
-INLINE void bt4(vf o[4], const vf d[4])
-{
-    o[0] = d[0] - d[2];
-    o[1] = d[1] + d[2];
-    o[2] = d[2] - d[1];
-    o[3] = d[1] - d[3];
-}
-
-INLINE void at6(vf o[4], const vf m[6])
-{
-    vf s12 = m[1] + m[2], d12 = m[1] - m[2], s34 = m[3] + m[4], d34 = m[3] - m[4];
-    o[0] = m[0] + s12 + s34;
-    o[1] = v_fma(v_set(2), d34, d12);
-    o[2] = v_fma(v_set(4), s34, s12);
-    o[3] = v_fma(v_set(8), d34, d12) + m[5];
-}
+/* Winograd kernels; part of simd_impl.h. */
+#include "engine/nn/simd_wino.h"
 
 INLINE void at6_3(vf o[3], const vf m[6])
 {
@@ -46,54 +15,13 @@ INLINE void at4(vf o[2], const vf m[4])
     o[1] = m[1] - m[2] - m[3];
 }
 
-/* One tile, one vector of channels: d is the tile's first pixel, which may lie outside; rows y0..
- * and columns x0.. */
-INLINE void tile_in(const int side, const struct nn__wino *t, float *v, const float *img, int y0,
-                    int x0, size_t ch, bool whole)
-{
-    vf mid[6][6];
-    size_t row = (size_t)t->iw * t->ic;
-    UNROLL for (int x = 0; x < side; x++)
-    {
-        vf d[6], o[6];
-        UNROLL for (int y = 0; y < side; y++)
-        {
-            bool there = whole || (y0 + y >= 0 && y0 + y < t->ih && x0 + x >= 0 && x0 + x < t->iw);
-            d[y] = there ? v_load(img + (size_t)(y0 + y) * row + (size_t)(x0 + x) * t->ic + ch)
-                         : v_set(0);
-        }
-        if (side == 6)
-            bt6(o, d);
-        else
-            bt4(o, d);
-        UNROLL for (int y = 0; y < side; y++) mid[y][x] = o[y];
-    }
-    UNROLL for (int y = 0; y < side; y++)
-    {
-        vf o[6];
-        if (side == 6)
-            bt6(o, mid[y]);
-        else
-            bt4(o, mid[y]);
-        UNROLL for (int x = 0; x < side; x++)
-            v_store(v + (size_t)(y * side + x) * t->v_point + ch, o[x]);
-    }
-}
-
 INLINE void tiles_in(const int side, const struct nn__wino *t, float *v, int tile, int tiles)
 {
     struct pixel p = pixel_at(tile, t->tiles_y, t->tiles_x);
     for (int i = 0; i < tiles; i++, pixel_next(&p, t->tiles_y, t->tiles_x)) {
         const float *img = t->in + (size_t)p.n * t->ih * t->iw * t->ic;
-        int y0 = p.y * t->m - t->pt, x0 = p.x * t->m - t->pl;
-        bool whole = y0 >= 0 && x0 >= 0 && y0 + side <= t->ih && x0 + side <= t->iw;
-        float *to = v + (size_t)i * t->ic;
-        if (whole)
-            for (size_t ch = 0; ch < (size_t)t->ic; ch += VL)
-                tile_in(side, t, to, img, y0, x0, ch, true);
-        else
-            for (size_t ch = 0; ch < (size_t)t->ic; ch += VL)
-                tile_in(side, t, to, img, y0, x0, ch, false);
+        wino_tiles_in(side, v + (size_t)i * t->ic, t->v_point, img, t->ih, t->iw, (size_t)t->ic,
+                      p.y * t->m - t->pt, p.x * t->m - t->pl);
     }
 }
 

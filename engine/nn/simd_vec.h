@@ -1,5 +1,8 @@
 /* One vector of floats, for whichever instruction set the including file was compiled. The
  * including file defines SIMD_AVX512 or SIMD_AVX2 or neither. */
+#ifndef VISAVIS_ENGINE_NN_SIMD_VEC_H
+#define VISAVIS_ENGINE_NN_SIMD_VEC_H
+
 #include <stdint.h>
 
 #if defined(SIMD_AVX512) || defined(SIMD_AVX2) || defined(__SSE2__)
@@ -119,3 +122,5 @@ INLINE vf v_exp(vf x)
     vi e = (__builtin_convertvector(n, vi) + 127) << 23;
     return p * (vf)e;
 }
+
+#endif

@@ -18,6 +18,9 @@
 #endif
 
 #include "engine/train/ops_products.h"
+#if defined(OPS_VECTORS)
+#include "engine/train/ops_winograd.h"
+#endif
 
 enum { CHANNELS_MAX = 1024 /* TRAIN_MAX_CHANNELS of net.h */ };
 
@@ -51,7 +54,11 @@ static size_t conv_scratch(const struct train_window *t)
     const struct train_window back = turned_window(t);
     const size_t there = (size_t)padded_h(t) * (size_t)padded_w(t) * (size_t)t->c,
                  here = (size_t)padded_h(&back) * (size_t)padded_w(&back) * (size_t)t->oc;
-    return there > here ? there : here;
+    size_t most = there > here ? there : here;
+#if defined(OPS_VECTORS)
+    if (wino_fits(t) && wino_scratch(t) > most) most = wino_scratch(t);
+#endif
+    return most;
 }
 
 /* One image with the zeros around it that the kernel reads; x itself where there are none. */
@@ -90,6 +97,12 @@ static void conv(void *y_, const void *x_, const void *w, const void *b,
         multiply_rows(&k);
         return;
     }
+#if defined(OPS_VECTORS)
+    if (wino_fits(t)) {
+        wino_conv(y, x, w, b, t, scratch);
+        return;
+    }
+#endif
     const size_t c = (size_t)t->c, row = (size_t)padded_w(t) * c;
     k = (struct rows_product){NULL, (size_t)t->sw * c, row, t->kh, t->kw * t->c, w, b, NULL, t->ow,
                               t->oc};
@@ -119,6 +132,12 @@ static void conv_weights(void *dw, void *db, const void *dy_, const void *x_,
         multiply_weights(&k);
         return;
     }
+#if defined(OPS_VECTORS)
+    if (wino_fits(t)) {
+        wino_conv_weights(dw, dy, x, t, scratch);
+        return;
+    }
+#endif
     const size_t row = (size_t)padded_w(t) * c;
     k = (struct weights_product){
         NULL,  NULL, (size_t)t->sh * row, (size_t)t->sw * c, row, t->kh, t->kw * t->c, t->oh, t->ow,
@@ -250,21 +269,45 @@ static void act_input(void *dx_, void *dslope_, const void *dy_, const void *x_,
 
 /* --- batch normalisation --- */
 
+enum {
+    NORM_PIXELS = 64 /* whose mean and spread are taken at once, while they are in the cache */
+};
+
+/* Means, and sums of squared distances from them, of all pixels: of some at a time, put together as
+ * in Chan, Golub and LeVeque 1983. */
+static void moments(REAL *mean, REAL *squares, const REAL *x, size_t pixels, int c)
+{
+    for (int k = 0; k < c; k++) mean[k] = squares[k] = 0;
+    for (size_t done = 0; done < pixels;) {
+        const size_t n = pixels - done < NORM_PIXELS ? pixels - done : NORM_PIXELS;
+        const REAL *part = x + done * (size_t)c, share = (REAL)n / (REAL)(done + n),
+                   weight = (REAL)done * share;
+        REAL m[CHANNELS_MAX], q[CHANNELS_MAX];
+        for (int k = 0; k < c; k++) m[k] = q[k] = 0;
+        for (size_t p = 0; p < n; p++)
+            EACH for (int k = 0; k < c; k++) m[k] += part[p * (size_t)c + (size_t)k];
+        for (int k = 0; k < c; k++) m[k] /= (REAL)n;
+        for (size_t p = 0; p < n; p++) EACH for (int k = 0; k < c; k++)
+            {
+                const REAL d = part[p * (size_t)c + (size_t)k] - m[k];
+                q[k] += d * d;
+            }
+        for (int k = 0; k < c; k++) {
+            const REAL apart = m[k] - mean[k];
+            squares[k] += q[k] + apart * apart * weight;
+            mean[k] += apart * share;
+        }
+        done += n;
+    }
+}
+
 static void norm(void *y_, void *mean_, void *inv_, const void *x_, const void *gamma_,
                  const void *beta_, double epsilon, bool relu, size_t pixels, int c)
 {
     REAL *y = y_, *mean = mean_, *inv = inv_;
     const REAL *x = x_, *gamma = gamma_, *beta = beta_, low = relu ? 0 : (REAL)-INFINITY;
     REAL scale[CHANNELS_MAX], shift[CHANNELS_MAX];
-    for (int k = 0; k < c; k++) mean[k] = inv[k] = 0;
-    for (size_t p = 0; p < pixels; p++)
-        EACH for (int k = 0; k < c; k++) mean[k] += x[p * (size_t)c + (size_t)k];
-    for (int k = 0; k < c; k++) mean[k] /= (REAL)pixels;
-    for (size_t p = 0; p < pixels; p++) EACH for (int k = 0; k < c; k++)
-        {
-            const REAL d = x[p * (size_t)c + (size_t)k] - mean[k];
-            inv[k] += d * d;
-        }
+    moments(mean, inv, x, pixels, c);
     for (int k = 0; k < c; k++) {
         inv[k] = (REAL)(1 / sqrt((double)inv[k] / (double)pixels + epsilon));
         scale[k] = gamma[k] * inv[k];

@@ -66,16 +66,13 @@ static void multiply_weights(const struct weights_product *k)
 
 #else
 
-/* Registers: mr * nv sums, nv weights, one input. 7, 14 and 28 pixels are what glyphs' rows have.
- */
+/* Registers: mr * nv sums, nv weights, one input. */
 #if defined(SIMD_AVX512)
-enum { MR_MAX = 14, NV = 2, MW_MAX = 12 };
-#define ROW_BLOCKS(F)    F(14) F(7) F(4) F(2) F(1)
-#define WEIGHT_BLOCKS(F) F(12) F(6) F(3) F(2) F(1)
+enum { MR_MAX = 14, NV = 2 };
+#define BLOCKS(F) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11) F(12) F(13) F(14)
 #else
-enum { MR_MAX = 6, NV = 2, MW_MAX = 6 };
-#define ROW_BLOCKS(F)    F(6) F(4) F(2) F(1)
-#define WEIGHT_BLOCKS(F) F(6) F(3) F(2) F(1)
+enum { MR_MAX = 6, NV = 2 };
+#define BLOCKS(F) F(1) F(2) F(3) F(4) F(5) F(6)
 #endif
 
 INLINE void row_block(const int mr, const int nv, const struct rows_product *k, int p, int o)
@@ -102,7 +99,7 @@ INLINE void row_block(const int mr, const int nv, const struct rows_product *k, 
 INLINE void weight_block(const int mr, const int nv, const struct weights_product *k, int t, int r,
                          int o)
 {
-    vf sum[MW_MAX][NV];
+    vf sum[MR_MAX][NV];
     const float *dy = k->dy + o, *line = k->in + (size_t)t * k->row + r;
     float *dw = k->dw + ((size_t)t * (size_t)k->run + (size_t)r) * (size_t)k->oc + o;
     UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) sum[i][j] =
@@ -124,7 +121,10 @@ INLINE void weight_block(const int mr, const int nv, const struct weights_produc
 }
 
 /* Each size of block as a function of its own: the compiler keeps its sums in registers. */
-#define ROW_FUNCTIONS(mr)                                                                          \
+typedef void rows_fn(const struct rows_product *k, int p, int o);
+typedef void weights_fn(const struct weights_product *k, int t, int r, int o);
+
+#define FUNCTIONS(mr)                                                                              \
     static void rows_##mr##_1(const struct rows_product *k, int p, int o)                          \
     {                                                                                              \
         row_block(mr, 1, k, p, o);                                                                 \
@@ -132,8 +132,7 @@ INLINE void weight_block(const int mr, const int nv, const struct weights_produc
     static void rows_##mr##_2(const struct rows_product *k, int p, int o)                          \
     {                                                                                              \
         row_block(mr, 2, k, p, o);                                                                 \
-    }
-#define WEIGHT_FUNCTIONS(mr)                                                                       \
+    }                                                                                              \
     static void weights_##mr##_1(const struct weights_product *k, int t, int r, int o)             \
     {                                                                                              \
         weight_block(mr, 1, k, t, r, o);                                                           \
@@ -142,28 +141,29 @@ INLINE void weight_block(const int mr, const int nv, const struct weights_produc
     {                                                                                              \
         weight_block(mr, 2, k, t, r, o);                                                           \
     }
-ROW_BLOCKS(ROW_FUNCTIONS)
-WEIGHT_BLOCKS(WEIGHT_FUNCTIONS)
+BLOCKS(FUNCTIONS)
+
+#define ROW(mr)    {rows_##mr##_1, rows_##mr##_2},
+#define WEIGHT(mr) {weights_##mr##_1, weights_##mr##_2},
+static rows_fn *const ROWS[MR_MAX][NV] = {BLOCKS(ROW)};
+static weights_fn *const WEIGHTS[MR_MAX][NV] = {BLOCKS(WEIGHT)};
+
+/* The next block of `left`: as many blocks as there must be, all as large as each other. */
+static int block_of(int left)
+{
+    const int blocks = (left + MR_MAX - 1) / MR_MAX;
+    return (left + blocks - 1) / blocks;
+}
 
 static void multiply_rows(const struct rows_product *k)
 {
     const int whole = k->oc / VL * VL;
-    for (int o = 0; o < whole;) {
-        const int nv = whole - o >= 2 * VL ? 2 : 1;
-        for (int p = 0; p < k->pixels;) {
-            const int rest = k->pixels - p;
-#define TAKE_ROWS(mr)                                                                              \
-    if (rest >= (mr)) {                                                                            \
-        if (nv == 2)                                                                               \
-            rows_##mr##_2(k, p, o);                                                                \
-        else                                                                                       \
-            rows_##mr##_1(k, p, o);                                                                \
-        p += (mr);                                                                                 \
-        continue;                                                                                  \
-    }
-            ROW_BLOCKS(TAKE_ROWS)
+    for (int o = 0, nv; o < whole; o += nv * VL) {
+        nv = whole - o >= NV * VL ? NV : 1;
+        for (int p = 0, mr; p < k->pixels; p += mr) {
+            mr = block_of(k->pixels - p);
+            ROWS[mr - 1][nv - 1](k, p, o);
         }
-        o += nv * VL;
     }
     if (whole < k->oc) plain_rows(k, whole);
 }
@@ -171,23 +171,13 @@ static void multiply_rows(const struct rows_product *k)
 static void multiply_weights(const struct weights_product *k)
 {
     const int whole = k->oc / VL * VL;
-    for (int o = 0; o < whole;) {
-        const int nv = whole - o >= 2 * VL ? 2 : 1;
+    for (int o = 0, nv; o < whole; o += nv * VL) {
+        nv = whole - o >= NV * VL ? NV : 1;
         for (int t = 0; t < k->taps; t++)
-            for (int r = 0; r < k->run;) {
-                const int rest = k->run - r;
-#define TAKE_WEIGHTS(mr)                                                                           \
-    if (rest >= (mr)) {                                                                            \
-        if (nv == 2)                                                                               \
-            weights_##mr##_2(k, t, r, o);                                                          \
-        else                                                                                       \
-            weights_##mr##_1(k, t, r, o);                                                          \
-        r += (mr);                                                                                 \
-        continue;                                                                                  \
-    }
-                WEIGHT_BLOCKS(TAKE_WEIGHTS)
+            for (int r = 0, mr; r < k->run; r += mr) {
+                mr = block_of(k->run - r);
+                WEIGHTS[mr - 1][nv - 1](k, t, r, o);
             }
-        o += nv * VL;
     }
     if (whole < k->oc) plain_weights(k, whole);
 }

@@ -97,6 +97,10 @@ static struct built build(const char *kind)
         b.notes[0].norm = true;
         add(&b, NN_RELU, 0, 1, 1, 0, false);
         add(&b, NN_CONV2D, 37, 3, 1, 1, true);
+    } else if (strcmp(kind, "winograd") == 0) { /* what the float tables transform */
+        add(&b, NN_CONV2D, 16, 3, 1, 1, true);
+        add(&b, NN_CONV2D, 48, 3, 1, 1, true);
+        add(&b, NN_CONV2D, 32, 3, 1, 0, false);
     }
     add(&b, NN_FLATTEN, 0, 1, 1, 0, false);
     add(&b, NN_DENSE, 6, 1, 1, 0, true);
@@ -106,7 +110,7 @@ static struct built build(const char *kind)
 
 static const char *const KINDS[] = {
     "dense, l2_normalize", "conv2d, stride 2", "conv2d, no pad", "max_pool", "norm",
-    "norm and relu",       "dropout",          "prelu",          "wide"};
+    "norm and relu",       "dropout",          "prelu",          "wide",     "winograd"};
 
 /* --- a net, its numbers, and a loss: the outputs' product with fixed numbers --- */
 
