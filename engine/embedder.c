@@ -66,20 +66,21 @@ static void add_text(struct sha256_ctx *sha, const char *key, const char *value)
 
 /* Everything that decides an embedding's numbers, beyond rounding: what finds and places the face,
  * the network with its preprocessing, which crops are averaged, the code between them, which output
- * is read. */
+ * is read. Where pictures come ready to be embedded, nothing is looked for. */
 static void make_recipe(struct embedder *e, const struct embedder_options *o)
 {
     struct sha256_ctx sha;
     uint8_t digest[SHA256_DIGEST_SIZE];
     char version[16];
+    const bool found = e->input.crop != CROP_NONE;
 
     snprintf(version, sizeof version, "%d", PIPELINE_VERSION);
     sha256_init(&sha);
-    add_text(&sha, "", o->detection);
+    add_text(&sha, "", found ? o->detection : "");
     add_text(&sha, "embedder=", e->model->sha256);
     add_text(&sha, "preset=", o->preset ? o->preset : "");
     add_text(&sha, "average=", e->crops->name);
-    add_text(&sha, "pipeline=", version);
+    if (found) add_text(&sha, "pipeline=", version);
     add_text(&sha, "output=", "unit");
     /* Within the bound bf16 is rounding; past it, descriptors of their own. */
     if (nn_net_precision(e->net) == NN_BF16 && !(e->bf16_error <= PRECISION_BOUND))
@@ -127,6 +128,26 @@ void embedder_close(struct embedder *e)
     nn_net_free(e->net);
     model_close(e->model);
     *e = (struct embedder){0};
+}
+
+enum err embedder_ready_recipe(char recipe[65], const char *models_dir, const char *name,
+                               struct err_info *err)
+{
+    const struct embedder_options o = {.models_dir = models_dir,
+                                       .name = name,
+                                       .backend = NN_REF,
+                                       .precision = NN_F32,
+                                       .threads = 1,
+                                       .detection = ""};
+    struct embedder e;
+    enum err rc = embedder_open(&e, &o, err);
+    if (rc) return rc;
+    if (e.input.crop != CROP_NONE)
+        rc = err_set(err, ERR_INVALID, "what finds the faces is a part of model %.64s's recipe",
+                     name);
+    memcpy(recipe, e.recipe, sizeof e.recipe);
+    embedder_close(&e);
+    return rc;
 }
 
 /* --- from a face to the network's input --- */

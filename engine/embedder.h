@@ -40,6 +40,10 @@ struct embedder_options {
 NODISCARD enum err embedder_open(struct embedder *out, const struct embedder_options *o,
                                  struct err_info *err);
 void embedder_close(struct embedder *e);
+/* The recipe of a model whose pictures come ready to be embedded (CROP_NONE): the same whatever
+ * finds faces beside it. ERR_INVALID: it is another model; the errors of embedder_open. */
+NODISCARD enum err embedder_ready_recipe(char recipe[65], const char *models_dir, const char *name,
+                                         struct err_info *err);
 
 /* A face as the embedder's crops need it. */
 struct embedder_face {

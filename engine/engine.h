@@ -207,6 +207,11 @@ struct model_projection {
 };
 NODISCARD enum err engine_model_project(const char *models_dir, const struct model_projection *p,
                                         struct err_info *err);
+/* The recipe of an embedder whose pictures come ready to be embedded, like the glyphs': no detector
+ * is a part of it, so it is known without an engine. ERR_INVALID: another model; ERR_NOT_FOUND,
+ * ERR_MODEL, ERR_NOMEM. */
+NODISCARD enum err engine_ready_recipe(char recipe[65], const char *models_dir, const char *name,
+                                       struct err_info *err);
 /* Writes a calibration (JSON text; NULL removes it) into a model's file. */
 NODISCARD enum err engine_set_calibration(const char *models_dir, const char *name,
                                           const char *json, struct err_info *err);

@@ -89,6 +89,12 @@ enum err engine_model_export_onnx(const char *models_dir, const char *name, cons
     return rc;
 }
 
+enum err engine_ready_recipe(char recipe[65], const char *models_dir, const char *name,
+                             struct err_info *err)
+{
+    return embedder_ready_recipe(recipe, models_dir, name, err);
+}
+
 enum err engine_set_calibration(const char *models_dir, const char *name, const char *json,
                                 struct err_info *err)
 {

@@ -96,26 +96,29 @@ enum { TRAIN_MAX_SETS = 16, TRAIN_NAME_BYTES = 64, TRAIN_MAX_FIGURES = 96 };
 
 struct train_options {
     /* A folder with sets: NAME-images-idx3-ubyte and NAME-labels-idx1-ubyte, both with or without
-     * .gz, and NAME-mapping.txt where NAME has one. Of a set of 20,000 glyphs or more the last
+     * .gz, and NAME-mapping.txt where NAME has one; or, without any of them, one folder of pictures
+     * a class (train_set_folder). Of a set of 20,000 glyphs or more the last
      * sixth is held out, of a smaller one each class's glyphs 0, 5, 10, .. (chars74k's classes have
      * their writers in one order, so that these are people). */
     const char *data;
     enum train_orientation orientation;
     uint64_t seed;
-    bool small;         /* a smaller network (for a minute's try) */
-    long steps;         /* 0: 1500, or 150 for small */
-    int batch;          /* 0: 256 */
-    const char *loss;   /* "triplet" or "softmax"; NULL: triplet */
-    const char *mining; /* "random", "semi-hard", "batch-hard", "semi-random"; NULL: batch-hard */
-    double margin;      /* 0: 0.3 for batch-hard, else 0.2 */
+    bool small;            /* a smaller network (for a minute's try) */
+    long steps;            /* 0: 1500, or 150 for small */
+    int batch;             /* 0: 256 */
+    const char *loss;      /* "triplet" or "softmax"; NULL: triplet */
+    const char *mining;    /* "random", "semi-hard", "batch-hard", "semi-random" (NULL) */
+    double margin;         /* 0: 0.3 for batch-hard, else 0.2 */
     const char *optimizer; /* "adam" or "sgd"; NULL: adam */
     double rate;           /* 0: 0.002, or 0.05 for sgd */
     double decay;          /* of weights */
     double dropout;        /* before the embedding */
     double balance;        /* classes are drawn in proportion to (their glyphs)^balance */
     bool plain;            /* glyphs as they are: no augmentation */
-    double turned; /* share of glyphs that are turned by quarters and count as other characters, to
-                      tell characters apart that were never seen; for at most 64 classes */
+    /* To tell characters apart that were never seen: the share of glyphs that are turned by
+     * quarters, and of those that are put together from the upper half of one character and the
+     * lower half of another. They count as other characters. */
+    double turned, spliced;
     const char *hold_out;   /* letters (ASCII) that are left out in both cases, to be told apart by
                                one example afterwards; NULL: none */
     const char *checkpoint; /* file: where there is one, the training goes on from it; NULL: none */
@@ -164,6 +167,15 @@ NODISCARD enum err train_glyphs(struct train_glyphs **out, const struct train_op
                                 struct err_info *err);
 void train_glyphs_free(struct train_glyphs *t);
 void train_glyphs_report(const struct train_glyphs *t, struct train_report *out);
+/* How often glyphs of two characters, and of one, reach a similarity (engine/match.h; JSON, the
+ * caller's), measured on those that were held out: at most 100 of a character, all pairs but those
+ * of characters that look alike (upper and lower case; 0 and o; 1, i and l). Of origin, people
+ * (characters) and images are filled in. ERR_FMR_UNSUPPORTED: too few to support an FMR of 1 %;
+ * ERR_NOMEM. */
+struct calibration_origin;
+NODISCARD enum err train_glyphs_calibration(char **json, const struct train_glyphs *t,
+                                            const struct calibration_origin *origin,
+                                            struct err_info *err);
 /* DIR/NAME.safetensors: an embedder with its examples. about: JSON of how it was made, kept in the
  * file (its "temperature" is set by this call's caller from the report); license: of the result. */
 struct train_save {

@@ -25,11 +25,12 @@ static void identify(uint8_t digest[SHA256_DIGEST_SIZE], const struct trainer *t
     char text[512];
     snprintf(text, sizeof text,
              "%s seed %llu steps %ld warm %ld batch %d balance %a softmax %d mining %d margin %a "
-             "adam %d rate %a decay %a betas %a %a augment %d turned %a layers %d parameters %zu "
+             "adam %d rate %a decay %a betas %a %a augment %d turned %a spliced %a layers %d "
+             "parameters %zu "
              "rows %zu",
              t->net->ops->name, (unsigned long long)p->seed, p->steps, p->warm, p->batch,
              p->balance, p->softmax, (int)p->mining, p->margin, p->optim.adam, p->optim.rate,
-             p->optim.decay, p->optim.beta1, p->optim.beta2, p->augment, p->turned,
+             p->optim.decay, p->optim.beta1, p->optim.beta2, p->augment, p->turned, p->spliced,
              t->net->n_layers, t->net->parameters, p->set->n);
     sha256_init(&sha);
     sha256_update(&sha, strlen(text), (const uint8_t *)text);

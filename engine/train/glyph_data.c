@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "engine/base/buf.h"
+#include "engine/base/hex.h"
 #include "engine/base/mem.h"
 #include "engine/train/set.h"
 
@@ -24,18 +25,22 @@ void glyph_data_release(struct glyph_data *d)
     train_set_release(&d->unseen);
 }
 
+static void hash_bytes(char hex[65], const uint8_t *bytes, size_t n)
+{
+    struct sha256_ctx sha;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_init(&sha);
+    sha256_update(&sha, n, bytes);
+    sha256_digest(&sha, sizeof digest, digest);
+    hex_text(hex, digest, sizeof digest);
+}
+
 static enum err hash_file(char hex[65], const char *path, struct err_info *err)
 {
     AUTO_BUF struct buf b = BUF_INIT(TRAIN_MAX_FILE_BYTES);
-    struct sha256_ctx sha;
-    uint8_t digest[SHA256_DIGEST_SIZE];
     enum err rc = buf_read_file(&b, path, err);
-    if (rc) return rc;
-    sha256_init(&sha);
-    sha256_update(&sha, b.len, b.data);
-    sha256_digest(&sha, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-    return ERR_OK;
+    if (!rc) hash_bytes(hex, b.data, b.len);
+    return rc;
 }
 
 /* Files of one set; mapping "" where there is none. */
@@ -82,11 +87,27 @@ static enum err divide(struct train_set parts[3], const struct train_set *all, c
     return ERR_OK;
 }
 
-static enum err add_source(struct glyph_data *d, char *warning, const char *name,
-                           const struct train_options *o, struct err_info *err)
+/* Divides what a source holds; its name and checksums are set already. */
+static enum err add_set(struct glyph_data *d, const struct train_set *all, const char *hold_out,
+                        struct err_info *err)
 {
-    struct train_set all = TRAIN_SET_INIT, parts[3] = {TRAIN_SET_INIT};
+    struct train_set parts[3] = {TRAIN_SET_INIT};
     struct train_set *const to[3] = {&d->train, &d->held, &d->unseen};
+    struct train_source_info *info = &d->sources[d->n_sources];
+    enum err rc = divide(parts, all, hold_out, err);
+    for (int k = 0; k < 3 && !rc; k++)
+        rc = train_set_append(to[k], &parts[k], TRAIN_SAME_CODES, err);
+    info->train = parts[0].n;
+    info->held = parts[1].n;
+    d->n_sources++;
+    for (int k = 0; k < 3; k++) train_set_release(&parts[k]);
+    return rc;
+}
+
+static enum err add_files(struct glyph_data *d, char *warning, const char *name,
+                          const struct train_options *o, struct err_info *err)
+{
+    struct train_set all = TRAIN_SET_INIT;
     struct train_source_info *info = &d->sources[d->n_sources];
     AUTO_FREE struct files *f = malloc(sizeof *f);
     char word[TRAIN_WARNING_BYTES];
@@ -100,19 +121,28 @@ static enum err add_source(struct glyph_data *d, char *warning, const char *name
                        (int)TRAIN_MAX_SETS, name);
     const struct train_source source = {f->images, f->labels, f->mapping[0] ? f->mapping : NULL,
                                         o->orientation};
-    if ((rc = train_set_read(&all, word, &source, err))) goto done;
+    if ((rc = train_set_read(&all, word, &source, err))) return rc;
     if (word[0]) memcpy(warning, word, sizeof word);
     memcpy(info->name, name, strlen(name) + 1);
-    if ((rc = hash_file(info->images_sha256, f->images, err))) goto done;
-    if ((rc = hash_file(info->labels_sha256, f->labels, err))) goto done;
-    if ((rc = divide(parts, &all, o->hold_out, err))) goto done;
-    for (int k = 0; k < 3; k++)
-        if ((rc = train_set_append(to[k], &parts[k], TRAIN_SAME_CODES, err))) goto done;
-    info->train = parts[0].n;
-    info->held = parts[1].n;
-    d->n_sources++;
-done:
-    for (int k = 0; k < 3; k++) train_set_release(&parts[k]);
+    if (!(rc = hash_file(info->images_sha256, f->images, err)) &&
+        !(rc = hash_file(info->labels_sha256, f->labels, err)))
+        rc = add_set(d, &all, o->hold_out, err);
+    train_set_release(&all);
+    return rc;
+}
+
+/* A folder of pictures; the checksums are of the glyphs as they were read. */
+static enum err add_folder(struct glyph_data *d, const struct train_options *o,
+                           struct err_info *err)
+{
+    struct train_set all = TRAIN_SET_INIT;
+    struct train_source_info *info = &d->sources[d->n_sources];
+    enum err rc = train_set_folder(&all, o->data, o->orientation, err);
+    if (rc) return rc;
+    snprintf(info->name, sizeof info->name, "pictures");
+    hash_bytes(info->images_sha256, all.pixels, all.n * TRAIN_PIXELS);
+    hash_bytes(info->labels_sha256, all.labels, all.n);
+    rc = add_set(d, &all, o->hold_out, err);
     train_set_release(&all);
     return rc;
 }
@@ -145,12 +175,13 @@ enum err glyph_data_read(struct glyph_data *out, char *warning, const struct tra
         char *name = list[i]->d_name;
         *strstr(name, IMAGES) = 0;
         if (!rc && (!i || strcmp(name, list[i - 1]->d_name) != 0))
-            rc = add_source(&d, warning, name, o, err);
+            rc = add_files(&d, warning, name, o, err);
     }
     for (int i = 0; i < n; i++) free(list[i]);
     free(list);
-    if (!rc && !d.train.n)
-        rc = err_set(err, ERR_NOT_FOUND, "%.200s holds no NAME%s[.gz]", o->data, IMAGES);
+    if (!n && (rc = add_folder(&d, o, err)))
+        rc = err_prefix(err, "%.200s holds no NAME%s[.gz], nor folders of pictures", o->data,
+                        IMAGES);
     if (rc) {
         glyph_data_release(&d);
         return rc;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/hex.h"
 #include "engine/base/mem.h"
 #include "engine/model/model.h"
 #include "engine/train/glyphs.h"
@@ -21,7 +22,7 @@ static void digest_sources(char hex[65], const struct glyph_data *d)
         sha256_update(&sha, 64, (const uint8_t *)d->sources[i].labels_sha256);
     }
     sha256_digest(&sha, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    hex_text(hex, digest, sizeof digest);
 }
 
 enum err train_glyphs_save(const struct train_glyphs *t, const struct train_save *s,

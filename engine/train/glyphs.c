@@ -37,7 +37,8 @@ static enum err make_plan(struct train_plan *p, const struct train_options *o, s
                              .batch = o->batch ? o->batch : BATCH,
                              .balance = o->balance,
                              .augment = !o->plain,
-                             .turned = o->turned};
+                             .turned = o->turned,
+                             .spliced = o->spliced};
     if ((rc = one_of(&p->softmax, "loss", o->loss, "triplet", "softmax", err))) return rc;
     if ((rc = one_of(&sgd, "optimizer", o->optimizer, "adam", "sgd", err))) return rc;
     p->mining = TRAIN_MINE_SEMI_RANDOM;

@@ -72,8 +72,8 @@ static void measure(struct train_triplets *t, const void *x, int n, int d,
 
 struct miner {
     struct train_triplets *t;
-    const uint8_t *labels;
-    int period, n;
+    const uint32_t *labels, *kin;
+    int n;
     double margin;
     struct train_random *r;
 };
@@ -112,7 +112,7 @@ static bool is_positive(const struct miner *m, int a, int p, int row)
 static bool is_negative(const struct miner *m, int a, int p, int row)
 {
     (void)p;
-    return (m->labels[row] - m->labels[a]) % m->period != 0;
+    return m->kin[row] != m->kin[a];
 }
 
 static bool violates(const struct miner *m, int a, int p, int row)
@@ -151,11 +151,11 @@ static void mine_pairs(const struct miner *m, int a, enum train_mining mining)
     }
 }
 
-void train_triplets_mine(struct train_triplets *t, const void *x, const uint8_t *labels, int period,
-                         int n, int d, enum train_mining mining, double margin,
+void train_triplets_mine(struct train_triplets *t, const void *x, const uint32_t *labels,
+                         const uint32_t *kin, int n, int d, enum train_mining mining, double margin,
                          struct train_random *r, const struct train_ops *ops)
 {
-    const struct miner m = {t, labels, period, n, margin, r};
+    const struct miner m = {t, labels, kin, n, margin, r};
     measure(t, x, n, d, ops);
     t->n = t->tried = 0;
     for (int a = 0; a < n; a++) {

@@ -45,11 +45,11 @@ NODISCARD enum err train_triplets_init(struct train_triplets *t, int rows,
                                        const struct train_ops *ops, struct err_info *err);
 void train_triplets_release(struct train_triplets *t);
 
-/* Chooses from x [n][d], unit rows of classes labels[n]; labels that differ by a multiple of
- * `period` (one character, turned: an o is one either way) are neither each other's positives nor
- * negatives. The list is empty where no class has two rows, or there is only one class. */
-void train_triplets_mine(struct train_triplets *t, const void *x, const uint8_t *labels, int period,
-                         int n, int d, enum train_mining mining, double margin,
+/* Chooses from x [n][d], unit rows of classes labels[n]. kin [n]: rows of one kin but two labels
+ * are neither each other's positives nor negatives (batch.h); it may be labels. The list is empty
+ * where no class has two rows, or there is only one. */
+void train_triplets_mine(struct train_triplets *t, const void *x, const uint32_t *labels,
+                         const uint32_t *kin, int n, int d, enum train_mining mining, double margin,
                          struct train_random *r, const struct train_ops *ops);
 /* The mean of [D(a, p) + margin - D(a, n)]+ over the list; dx [n][d] is set to its gradient. plain:
  * D is not squared. Distances as train_triplets_mine left them. */

@@ -72,7 +72,7 @@ struct train_ops {
 
     /* The mean cross-entropy of softmax over n rows of d; returns the sum of the rows' losses times
      * `weight`, and writes dx. */
-    double (*softmax_loss)(void *dx, const void *x, const uint8_t *labels, double weight, size_t n,
+    double (*softmax_loss)(void *dx, const void *x, const uint32_t *labels, double weight, size_t n,
                            int d);
     /* out[i][j] = a row i . a row j, of n rows of d. */
     void (*gram)(void *out, const void *a, size_t n, int d);

@@ -404,7 +404,7 @@ static void l2_normalize_input(void *dx_, const void *dy_, const void *y_, const
 
 /* --- for the losses --- */
 
-static double softmax_loss(void *dx_, const void *x_, const uint8_t *labels, double weight,
+static double softmax_loss(void *dx_, const void *x_, const uint32_t *labels, double weight,
                            size_t n, int d)
 {
     REAL *dx = dx_;
@@ -415,7 +415,7 @@ static double softmax_loss(void *dx_, const void *x_, const uint8_t *labels, dou
         for (int k = 0; k < d; k++) most = fmax(most, (double)x[k]);
         for (int k = 0; k < d; k++) sum += exp((double)x[k] - most);
         for (int k = 0; k < d; k++)
-            dx[k] = (REAL)(weight * (exp((double)x[k] - most) / sum - (k == labels[i])));
+            dx[k] = (REAL)(weight * (exp((double)x[k] - most) / sum - ((uint32_t)k == labels[i])));
         loss += weight * (log(sum) + most - (double)x[labels[i]]);
     }
     return loss;

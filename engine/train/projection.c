@@ -35,7 +35,7 @@ struct training {
     uint32_t *order;          /* [people]: to be shuffled */
     size_t many, people;      /* with several rows; all */
     const void *rows[PROJECTION_BATCH];
-    uint8_t labels[PROJECTION_BATCH];
+    uint32_t labels[PROJECTION_BATCH];
     long step;
 };
 
@@ -108,7 +108,7 @@ static int draw_people(struct training *t, int n, int *label, size_t from, size_
         for (size_t k = 0; k < all && k < ROWS_OF_ONE && n < limit; k++, n++) {
             swap(&rows[k], &rows[k + train_below(r, all - k)]);
             t->rows[n] = t->x + (size_t)rows[k] * (size_t)t->d;
-            t->labels[n] = (uint8_t)*label;
+            t->labels[n] = (uint32_t)*label;
         }
     }
     return n;
@@ -154,8 +154,8 @@ static double take_step(struct training *t, double *violating)
     struct slice_run s = {t, t->optim};
 
     projection_forward(t->net, t->w, &b, cores);
-    train_triplets_mine(k, t->net->z, b.labels, PROJECTION_LABELS, b.n, t->o->dim, t->mining,
-                        t->o->margin, &r, ops);
+    train_triplets_mine(k, t->net->z, b.labels, b.labels, b.n, t->o->dim, t->mining, t->o->margin,
+                        &r, ops);
     const double loss = train_triplets_loss(k, t->net->slopes, t->net->z, b.n, t->o->dim,
                                             train_mining_plain(t->mining), t->o->margin, ops);
     *violating = k->tried ? (double)k->violating / (double)k->tried : 0;

@@ -24,7 +24,7 @@ void projection_net_free(struct projection_net *p);
 
 struct projection_batch {
     const void *const *rows; /* [n]: of d elements each */
-    const uint8_t *labels;   /* [n] */
+    const uint32_t *labels;  /* [n] */
     int n;                   /* up to PROJECTION_BATCH */
 };
 /* z = the batch through w [d][dim]. */

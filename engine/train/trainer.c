@@ -7,34 +7,10 @@
 #include "engine/base/mem.h"
 #include "engine/train/augment.h"
 
-static const double STATISTICS_RATE = 0.01; /* of each shard: 0.08 a step */
-enum { QUARTERS = 4 };
-enum { BATCH_PURPOSE, MINING_PURPOSE, DROPOUT_PURPOSE, GLYPH_PURPOSE }; /* of random numbers */
+static const double STATISTICS_RATE = 0.01;                  /* of each shard: 0.08 a step */
+enum { MINING_PURPOSE = 1, DROPOUT_PURPOSE, GLYPH_PURPOSE }; /* of random numbers; 0: batch.c */
 
 /* --- making one --- */
-
-static enum err sort_members(struct trainer *t, struct err_info *err)
-{
-    const struct train_set *s = t->plan.set;
-    size_t counts[TRAIN_MAX_CLASSES + 1] = {0}, at[TRAIN_MAX_CLASSES], classes = 0;
-    double sum = 0;
-    for (size_t i = 0; i < s->n; i++) counts[s->labels[i]]++;
-    for (int c = 0; c < TRAIN_MAX_CLASSES; c++) {
-        if (counts[c] == 1)
-            return err_set(err, ERR_INVALID, "class %d has one glyph, training needs two or more",
-                           c);
-        classes += counts[c] > 0;
-        at[c] = t->first[c];
-        t->first[c + 1] = t->first[c] + counts[c];
-        if (counts[c]) sum += pow((double)counts[c], t->plan.balance);
-        t->chance[c] = sum;
-    }
-    if (classes < 2)
-        return err_set(err, ERR_INVALID, "%zu classes, training needs two or more", classes);
-    for (size_t i = 0; i < s->n; i++) t->members[at[s->labels[i]]++] = (uint32_t)i;
-    for (int c = 0; c < TRAIN_MAX_CLASSES; c++) t->chance[c] /= sum;
-    return ERR_OK;
-}
 
 static enum err allocate(struct trainer *t, struct err_info *err)
 {
@@ -50,15 +26,14 @@ static enum err allocate(struct trainer *t, struct err_info *err)
     t->statistics = calloc(t->net->statistics + 1, sizeof *t->statistics);
     t->embeddings = mem_aligned(out, sizeof(float));
     t->slopes = mem_aligned(out, sizeof(float));
-    t->rows = calloc(batch, sizeof *t->rows);
+    t->picks = calloc(batch, sizeof *t->picks);
     t->labels = calloc(batch, sizeof *t->labels);
-    t->turns = calloc(batch, sizeof *t->turns);
-    t->members = calloc(t->plan.set->n + 1, sizeof *t->members);
+    t->kin = calloc(batch, sizeof *t->kin);
     t->loss = calloc((size_t)t->plan.steps + 1, sizeof *t->loss);
     t->violating = calloc((size_t)t->plan.steps + 1, sizeof *t->violating);
     if (!t->parameters || !t->gradient || !t->turned || !t->m || !t->v || !t->decays ||
-        !t->statistics || !t->embeddings || !t->slopes || !t->rows || !t->labels || !t->turns ||
-        !t->members || !t->loss || !t->violating)
+        !t->statistics || !t->embeddings || !t->slopes || !t->picks || !t->labels || !t->kin ||
+        !t->loss || !t->violating)
         return err_set(err, ERR_NOMEM, "no memory to train %zu parameters", p);
     for (int i = 0; i < TRAIN_SHARDS; i++)
         if ((rc = train_work_new(&t->work[i], t->net, t->plan.batch / TRAIN_SHARDS, err)))
@@ -77,16 +52,18 @@ enum err trainer_new(struct trainer **out, const struct train_plan *plan, struct
                        "batch %d and %ld steps: a batch is a multiple of %d up to %d, steps are 1 "
                        "to 10 million",
                        plan->batch, plan->steps, unit, (int)TRAIN_MAX_BATCH);
-    if (plan->turned > 0 && (plan->softmax || plan->set->n_classes * QUARTERS > TRAIN_MAX_CLASSES))
+    if (plan->softmax && (plan->turned > 0 || plan->spliced > 0))
         return err_set(err, ERR_INVALID,
-                       "turned glyphs are for triplets, and for at most %d classes (there are %d)",
-                       TRAIN_MAX_CLASSES / QUARTERS, plan->set->n_classes);
+                       "turned and spliced glyphs are for triplets: softmax knows its classes");
     struct trainer *t = calloc(1, sizeof *t);
     if (!t) return err_set(err, ERR_NOMEM, "no memory to train");
     t->plan = *plan;
     if ((rc = train_net_new(&t->net, plan->graph, plan->notes, ops, err))) goto fail;
     if ((rc = allocate(t, err))) goto fail;
-    if ((rc = sort_members(t, err))) goto fail;
+    if ((rc = train_batches_init(&t->batches, plan->set, plan->balance, err))) goto fail;
+    t->batches.seed = plan->seed;
+    t->batches.turned = plan->turned;
+    t->batches.spliced = plan->spliced;
     for (size_t i = 0; i < t->net->parameters; i++) t->decays[i] = train_net_decays(t->net, i);
     train_net_init(t->net, t->parameters, t->statistics, plan->seed);
     *out = t;
@@ -99,39 +76,20 @@ fail:
 void trainer_free(struct trainer *t)
 {
     if (!t) return;
-    void *const blocks[] = {t->turns,      t->parameters, t->gradient, t->turned,    t->m,
-                            t->v,          t->decays,     t->slopes,   t->rows,      t->labels,
-                            t->statistics, t->members,    t->loss,     t->violating, t->embeddings};
+    void *const blocks[] = {t->parameters, t->gradient, t->turned,     t->m,    t->v,
+                            t->decays,     t->slopes,   t->statistics, t->loss, t->violating,
+                            t->embeddings, t->picks,    t->labels,     t->kin};
     for (size_t i = 0; i < ARRAY_LEN(blocks); i++) free(blocks[i]);
     for (int i = 0; i < TRAIN_SHARDS; i++) train_work_free(t->work[i]);
     train_triplets_release(&t->triplets);
+    train_batches_release(&t->batches);
     train_net_free(t->net);
     free(t);
 }
 
 /* --- a step --- */
 
-/* Groups of TRAIN_GROUP rows of one class. Row i goes to shard i % TRAIN_SHARDS, so that each shard
- * has every class of the batch. */
-static void choose_batch(struct trainer *t)
-{
-    struct train_random r = train_random_of(t->plan.seed, (uint64_t)t->step, BATCH_PURPOSE);
-    for (int i = 0; i < t->plan.batch; i += TRAIN_GROUP) {
-        const double u = train_uniform(&r);
-        int c = 0;
-        while (c < TRAIN_MAX_CLASSES - 1 && t->chance[c] <= u) c++;
-        const size_t n = t->first[c + 1] - t->first[c];
-        const int turn = t->plan.turned > 0 && train_uniform(&r) < t->plan.turned
-                             ? 1 + (int)train_below(&r, QUARTERS - 1)
-                             : 0;
-        for (int k = 0; k < TRAIN_GROUP; k++) {
-            t->rows[i + k] = t->members[t->first[c] + train_below(&r, n)];
-            t->turns[i + k] = (uint8_t)turn;
-            t->labels[i + k] = (uint8_t)(c + turn * t->plan.set->n_classes);
-        }
-    }
-}
-
+/* Row i of the batch goes to shard i % TRAIN_SHARDS, so that each shard has every class of it. */
 static void shard_forward(void *arg, int shard, int thread)
 {
     struct trainer *t = arg;
@@ -142,7 +100,7 @@ static void shard_forward(void *arg, int shard, int thread)
     for (int i = 0; i < rows; i++) {
         const int row = i * TRAIN_SHARDS + shard;
         uint8_t glyph[TRAIN_PIXELS];
-        train_turn(glyph, t->plan.set->pixels + (size_t)t->rows[row] * TRAIN_PIXELS, t->turns[row]);
+        train_pick_pixels(glyph, &t->picks[row], t->plan.set);
         float *x = (float *)(void *)w->values[0] + (size_t)i * TRAIN_PIXELS;
         struct train_random r =
             train_random_of(t->plan.seed, (uint64_t)t->step, GLYPH_PURPOSE + (uint64_t)row);
@@ -197,8 +155,8 @@ static double find_loss(struct trainer *t, double *violating)
     if (t->plan.softmax)
         return t->net->ops->softmax_loss(t->slopes, t->embeddings, t->labels, 1 / (double)n,
                                          (size_t)n, d);
-    train_triplets_mine(&t->triplets, t->embeddings, t->labels, t->plan.set->n_classes, n, d,
-                        t->plan.mining, t->plan.margin, &r, t->net->ops);
+    train_triplets_mine(&t->triplets, t->embeddings, t->labels, t->kin, n, d, t->plan.mining,
+                        t->plan.margin, &r, t->net->ops);
     const double loss =
         train_triplets_loss(&t->triplets, t->slopes, t->embeddings, n, d,
                             train_mining_plain(t->plan.mining), t->plan.margin, t->net->ops);
@@ -209,7 +167,7 @@ static double find_loss(struct trainer *t, double *violating)
 enum err trainer_step(struct trainer *t, const struct cores *cores, struct err_info *err)
 {
     double violating;
-    choose_batch(t);
+    train_batches_draw(t->picks, t->labels, t->kin, &t->batches, t->step, t->plan.batch);
     train_net_turn(t->net, t->turned, t->parameters);
     cores_run(cores, shard_forward, t, TRAIN_SHARDS);
     const double loss = find_loss(t, &violating);

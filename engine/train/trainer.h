@@ -8,11 +8,12 @@
 
 #include "engine/base/cores.h"
 #include "engine/train.h"
+#include "engine/train/batch.h"
 #include "engine/train/loss.h"
 #include "engine/train/net.h"
 #include "engine/train/optim.h"
 
-enum { TRAIN_SHARDS = 8, TRAIN_GROUP = 8 /* rows of one class that stand together in a batch */ };
+enum { TRAIN_SHARDS = 8 };
 
 struct train_plan {
     const struct nn_graph *graph; /* input 1 x 28 x 28; for softmax it ends with the classes */
@@ -21,18 +22,13 @@ struct train_plan {
     const struct train_ops *ops; /* NULL: the best of this CPU */
     uint64_t seed;
     long steps, warm;
-    int batch;      /* a multiple of TRAIN_SHARDS * TRAIN_GROUP */
-    double balance; /* a class is drawn in proportion to (its glyphs)^balance: 0 all alike, 1 as
-                       they are */
-    bool softmax;   /* cross-entropy; else triplets */
+    int batch;                       /* a multiple of TRAIN_SHARDS * TRAIN_GROUP */
+    double balance, turned, spliced; /* batch.h; the last two not for softmax */
+    bool softmax;                    /* cross-entropy; else triplets */
     enum train_mining mining;
     double margin;
     struct train_optim optim;
     bool augment;
-    /* Share of the groups whose glyphs are turned by 90, 180 or 270 degrees and count as other
-     * classes (as Omniglot's are multiplied in Vinyals et al. 2016): more shapes to tell apart, for
-     * classes that are not seen. Not for softmax. */
-    double turned;
 };
 
 struct trainer {
@@ -43,15 +39,12 @@ struct trainer {
     double *statistics;
     struct train_work *work[TRAIN_SHARDS];
     struct train_triplets triplets;
-    float *embeddings, *slopes;          /* [batch][out_row] */
-    uint32_t *rows;                      /* [batch]: glyphs of the set */
-    uint8_t *labels;                     /* [batch]: class + turn * the set's classes */
-    uint8_t *turns;                      /* [batch]: quarters */
-    uint32_t *members;                   /* the set's glyphs, class by class */
-    size_t first[TRAIN_MAX_CLASSES + 1]; /* of each class, in members */
-    double chance[TRAIN_MAX_CLASSES];    /* cumulative */
-    long step;                           /* done */
-    float *loss, *violating;             /* [steps]: of each step done */
+    float *embeddings, *slopes; /* [batch][out_row] */
+    struct train_batches batches;
+    struct train_pick *picks; /* [batch] */
+    uint32_t *labels, *kin;   /* [batch] */
+    long step;                /* done */
+    float *loss, *violating;  /* [steps]: of each step done */
 };
 
 /* plan's pointers must live as long. ERR_INVALID: a class with one glyph or fewer than two classes,

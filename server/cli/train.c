@@ -9,6 +9,8 @@
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/base/pool.h"
+#include "engine/engine.h"
+#include "engine/match.h"
 #include "engine/train.h"
 #include "server/cli/cli.h"
 #include "server/cli/page.h"
@@ -29,7 +31,7 @@ static const char help[] =
     "       visavis train projection ...     (see train projection --help)\n"
     "  trains the embedder of handwritten characters on the IDX files of a folder\n"
     "  --data DIR         NAME-images-idx3-ubyte[.gz], NAME-labels-idx1-ubyte[.gz], "
-    "NAME-mapping.txt\n"
+    "NAME-mapping.txt; or one folder of pictures a class\n"
     "  --out FILE         write the model there: a .safetensors file\n"
     "  --report FILE      write a page with curves, scatter, confusion matrix, worst mistakes\n"
     "  --license TEXT     of the result (default: not stated)\n"
@@ -45,6 +47,7 @@ static const char help[] =
     "  --plain            glyphs as they are, without augmentation\n"
     "  --turned X         share of glyphs that are turned by quarters and count as other "
     "characters\n"
+    "  --spliced X        share that is half one character, half another, likewise\n"
     "  --hold-out LETTERS leave these out in both cases; tell them apart by one example "
     "afterwards\n"
     "  --orientation O    upright or transposed (default: by the files' names)\n"
@@ -70,6 +73,7 @@ enum {
     OPT_BALANCE,
     OPT_PLAIN,
     OPT_TURNED,
+    OPT_SPLICED,
     OPT_HOLD_OUT,
     OPT_ORIENTATION,
     OPT_CHECKPOINT,
@@ -94,6 +98,7 @@ static const struct option options[] = {{"data", required_argument, NULL, OPT_DA
                                         {"balance", required_argument, NULL, OPT_BALANCE},
                                         {"plain", no_argument, NULL, OPT_PLAIN},
                                         {"turned", required_argument, NULL, OPT_TURNED},
+                                        {"spliced", required_argument, NULL, OPT_SPLICED},
                                         {"hold-out", required_argument, NULL, OPT_HOLD_OUT},
                                         {"orientation", required_argument, NULL, OPT_ORIENTATION},
                                         {"checkpoint", required_argument, NULL, OPT_CHECKPOINT},
@@ -168,6 +173,8 @@ static bool take_option(struct run *r, int opt)
         return o->plain = true;
     case OPT_TURNED:
         return take_number(&o->turned, "--turned", 0, 1);
+    case OPT_SPLICED:
+        return take_number(&o->spliced, "--spliced", 0, 1);
     case OPT_HOLD_OUT:
         o->hold_out = optarg;
         return true;
@@ -265,9 +272,25 @@ static json_t *answer_json(const struct run *r, const struct train_report *repor
                      sources_json(report), "figures", figures_json(report));
 }
 
+/* Too few held-out glyphs are no error: then the model has no calibration. */
+static enum err calibrate(const struct train_glyphs *t, const struct run *r, const char *dir,
+                          const char *name, bool *done, struct err_info *err)
+{
+    AUTO_FREE char *json = NULL;
+    char recipe[65];
+    enum err rc = engine_ready_recipe(recipe, dir, name, err);
+    const struct calibration_origin o = {
+        .source = "held-out-glyphs", .recipe = recipe, .model = name, .command = r->command};
+    if (rc) return rc;
+    rc = train_glyphs_calibration(&json, t, &o, err);
+    *done = !rc;
+    if (rc == ERR_FMR_UNSUPPORTED) return ERR_OK;
+    return rc ? rc : engine_set_calibration(dir, name, json, err);
+}
+
 /* FILE -> DIR and NAME. */
 static enum err save(const struct train_glyphs *t, const struct run *r, const char *about,
-                     struct err_info *err)
+                     bool *calibrated, struct err_info *err)
 {
     AUTO_FREE char *path = strdup(r->out);
     static const char SUFFIX[] = ".safetensors";
@@ -280,7 +303,8 @@ static enum err save(const struct train_glyphs *t, const struct run *r, const ch
     if (slash) *slash = 0;
     const struct train_save s = {slash ? (slash == path ? "/" : path) : ".", name,
                                  r->license ? r->license : "not stated", NULL, about};
-    return train_glyphs_save(t, &s, err);
+    enum err rc = train_glyphs_save(t, &s, err);
+    return rc ? rc : calibrate(t, r, s.dir, s.name, calibrated, err);
 }
 
 static enum err write_report(const struct run *r, const struct train_report *report,
@@ -298,6 +322,7 @@ static int run(struct run *r)
     struct train_glyphs *t = NULL;
     struct train_report report;
     struct pool *pool = NULL;
+    bool calibrated = false;
     const long online = sysconf(_SC_NPROCESSORS_ONLN);
     if (pool_new(&pool, r->threads ? r->threads : online < 1 ? 1 : (int)online, &err))
         return cli_fail_err(&err);
@@ -314,13 +339,14 @@ static int run(struct run *r)
     AUTO_FREE char *about =
         answer ? json_dumps(answer, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     if (!about) rc = err_set(&err, ERR_NOMEM, "no memory for the answer");
-    if (!rc && r->out) rc = save(t, r, about, &err);
+    if (!rc && r->out) rc = save(t, r, about, &calibrated, &err);
     if (!rc && r->report) rc = write_report(r, &report, answer, &err);
     train_glyphs_free(t);
     if (rc) {
         json_decref(answer);
         return cli_fail_err(&err);
     }
+    if (r->out) json_object_set_new(answer, "calibrated", json_boolean(calibrated));
     json_object_set_new(answer, "took_s", json_real(clock_seconds() - started));
     cli_print(answer);
     return CLI_OK;

@@ -234,10 +234,20 @@ if [ -d $glyphs ]; then
     fi
     if grep -c '<svg' "$g/tiny.html" | grep -qx 3 && grep -q 'data:image/png;base64,' "$g/tiny.html" &&
         ! grep -qE 'https?://|<script|<link' "$g/tiny.html"; then ok; else bad "tiny.html" "is not as it should be"; fi
+    holds "train glyphs: with a calibration" 'lines[0]["calibrated"] is True'
+    mkdir -p "$g/pictures/a" "$g/pictures/U+0062"
+    sample=($glyphs/emnist-letters-sample/*.png)
+    cp "${sample[@]:0:13}" "$g/pictures/a"
+    cp "${sample[@]:13}" "$g/pictures/U+0062"
+    run "train glyphs, folders" 0 train glyphs --data "$g/pictures" --small --steps 2 --out "$g/few.safetensors"
+    holds "train glyphs, folders" 'lines[0]["data"][0]["train"] == 20 and lines[0]["data"][0]["held_out"] == 6 and not lines[0]["calibrated"]'
+    run "train glyphs, a folder of neither" 2 train glyphs --data "$g" --small --steps 2
+    says "train glyphs, a folder of neither" "nor folders of pictures"
     run "train glyphs, transposed" 2 train glyphs --data $glyphs --small --steps 1 --orientation transposed
     says "train glyphs, transposed" "--orientation"
     run "model show, trained" 0 model show tiny --verify --models "$g"
-    holds "model show, trained" 'lines[0]["role"] == "embedder" and lines[0]["dimension"] == 64'
+    holds "model show, trained" 'lines[0]["role"] == "embedder" and lines[0]["dimension"] == 64
+        and lines[0]["calibration"]["source"] == "held-out-glyphs" and lines[0]["calibration"]["people"] == 62'
     run "eval --glyphs" 0 eval --glyphs "${mnist[@]}" --models "$g"
     holds "eval --glyphs" 'lines[0]["n"] == 60000 and lines[0]["accuracy"] > 0.985 and list(lines[0]["per_class"]) == list("0123456789")'
     run "eval --glyphs, letters" 0 eval --glyphs $glyphs/sd19-vowels-{images-idx3,labels-idx1}-ubyte.gz --mapping $glyphs/sd19-vowels-mapping.txt --models "$g"

@@ -97,7 +97,7 @@ struct slope {
     struct projection_net *net;
     double w[IN * OUT], x[ROWS * IN];
     const void *rows[ROWS];
-    uint8_t labels[ROWS];
+    uint32_t labels[ROWS];
     enum train_mining mining;
     struct train_triplet list[ROWS * ROWS];
     size_t n;
@@ -112,7 +112,7 @@ static double loss_of(struct slope *s, bool mine)
     struct train_triplets *t = &s->net->triplets;
 
     projection_forward(s->net, s->w, &b, NULL);
-    train_triplets_mine(t, s->net->z, s->labels, PROJECTION_LABELS, ROWS, OUT, s->mining, 0.5, &r,
+    train_triplets_mine(t, s->net->z, s->labels, s->labels, ROWS, OUT, s->mining, 0.5, &r,
                         &train_ops_f64); /* and the distances */
     if (mine) {
         s->n = t->n;
@@ -136,7 +136,7 @@ static void check_gradient(enum train_mining mining, const struct cores *cores)
     for (int i = 0; i < ROWS * IN; i++) s.x[i] = train_normal(&r);
     for (int i = 0; i < ROWS; i++) {
         s.rows[i] = s.x + i * IN;
-        s.labels[i] = (uint8_t)(i / 3);
+        s.labels[i] = (uint32_t)i / 3;
     }
     const struct projection_batch b = {s.rows, s.labels, ROWS};
     assert_true(loss_of(&s, true) > 0);

@@ -323,14 +323,14 @@ static void what_cannot_be_trained(void **state)
 
 enum { N = 12, D = 5 };
 
-static void embeddings(double *x, uint8_t *labels, struct train_random *r)
+static void embeddings(double *x, uint32_t *labels, struct train_random *r)
 {
     for (int i = 0; i < N * D; i++) x[i] = train_normal(r);
     for (int i = 0; i < N; i++) {
         double sum = 0;
         for (int k = 0; k < D; k++) sum += x[i * D + k] * x[i * D + k];
         for (int k = 0; k < D; k++) x[i * D + k] /= sqrt(sum);
-        labels[i] = (uint8_t)(i / 3);
+        labels[i] = (uint32_t)i / 3;
     }
 }
 
@@ -355,7 +355,7 @@ static double triplet_value(const struct train_triplets *t, const double *x, boo
 static void gradients_of_triplets(void **state)
 {
     double x[N * D], dx[N * D], want[N * D];
-    uint8_t labels[N];
+    uint32_t labels[N];
     struct train_random r = train_random_of(SEED, 3, 4);
     struct train_triplets t;
     (void)state;
@@ -363,7 +363,7 @@ static void gradients_of_triplets(void **state)
     for (int mining = 0; mining < TRAIN_MINING_COUNT; mining++) {
         const bool plain = train_mining_plain((enum train_mining)mining);
         embeddings(x, labels, &r);
-        train_triplets_mine(&t, x, labels, 256, N, D, (enum train_mining)mining, 0.5, &r,
+        train_triplets_mine(&t, x, labels, labels, N, D, (enum train_mining)mining, 0.5, &r,
                             &train_ops_f64);
         assert_true(t.n >= N);
         for (size_t i = 0; i < t.n; i++) {
@@ -392,7 +392,7 @@ static void gradients_of_triplets(void **state)
 static void mining_by_hand(void **state)
 {
     static const double DEGREES[6] = {0, 30, 70, 20, 50, 180};
-    static const uint8_t labels[6] = {0, 0, 0, 1, 1, 1};
+    static const uint32_t labels[6] = {0, 0, 0, 1, 1, 1}, one[6] = {0};
     double x[12];
     struct train_random r = train_random_of(SEED, 5, 6);
     struct train_triplets t;
@@ -402,30 +402,30 @@ static void mining_by_hand(void **state)
         x[2 * i + 1] = sin(DEGREES[i] * M_PI / 180);
     }
     assert_int_equal(train_triplets_init(&t, 6, &train_ops_f64, NULL), ERR_OK);
-    train_triplets_mine(&t, x, labels, 256, 6, 2, TRAIN_MINE_BATCH_HARD, 0.2, &r, &train_ops_f64);
+    train_triplets_mine(&t, x, labels, labels, 6, 2, TRAIN_MINE_BATCH_HARD, 0.2, &r,
+                        &train_ops_f64);
     assert_int_equal(t.n, 6);
     assert_memory_equal(&t.list[0], (&(struct train_triplet){0, 2, 3}), sizeof *t.list);
     assert_memory_equal(&t.list[5], (&(struct train_triplet){5, 3, 2}), sizeof *t.list);
     /* anchor 0, positive 1 at 30 degrees: 3 is nearer, 4 (at 50) is the nearest farther one, and
      * within the margin */
-    train_triplets_mine(&t, x, labels, 256, 6, 2, TRAIN_MINE_SEMI_HARD, 0.5, &r, &train_ops_f64);
+    train_triplets_mine(&t, x, labels, labels, 6, 2, TRAIN_MINE_SEMI_HARD, 0.5, &r, &train_ops_f64);
     assert_int_equal(t.n, 12);
     assert_memory_equal(&t.list[0], (&(struct train_triplet){0, 1, 4}), sizeof *t.list);
     /* and with a small margin there is none: the farthest */
-    train_triplets_mine(&t, x, labels, 256, 6, 2, TRAIN_MINE_SEMI_HARD, 0.1, &r, &train_ops_f64);
+    train_triplets_mine(&t, x, labels, labels, 6, 2, TRAIN_MINE_SEMI_HARD, 0.1, &r, &train_ops_f64);
     assert_memory_equal(&t.list[0], (&(struct train_triplet){0, 1, 5}), sizeof *t.list);
     /* only negatives that violate: for (0, 1) that is 3, or 3 and 4 */
     for (int i = 0; i < 50; i++) {
-        train_triplets_mine(&t, x, labels, 256, 6, 2, TRAIN_MINE_SEMI_RANDOM, 0.1, &r,
+        train_triplets_mine(&t, x, labels, labels, 6, 2, TRAIN_MINE_SEMI_RANDOM, 0.1, &r,
                             &train_ops_f64);
         assert_memory_equal(&t.list[0], (&(struct train_triplet){0, 1, 3}), sizeof *t.list);
     }
-    train_triplets_mine(&t, x, (uint8_t[6]){0, 0, 0, 0, 0, 0}, 256, 6, 2, TRAIN_MINE_RANDOM, 0.1,
-                        &r, &train_ops_f64);
+    train_triplets_mine(&t, x, one, one, 6, 2, TRAIN_MINE_RANDOM, 0.1, &r, &train_ops_f64);
     assert_int_equal(t.n, 0);
-    /* labels 0 and 4 of period 4 are one character: 4 has no negative but 1 */
-    train_triplets_mine(&t, x, (uint8_t[6]){0, 0, 4, 4, 1, 1}, 4, 6, 2, TRAIN_MINE_BATCH_HARD, 0.1,
-                        &r, &train_ops_f64);
+    /* labels 0 and 4 are of one kin: 4 has no negative but 1 */
+    train_triplets_mine(&t, x, (uint32_t[6]){0, 0, 4, 4, 1, 1}, (uint32_t[6]){0, 0, 0, 0, 1, 1}, 6,
+                        2, TRAIN_MINE_BATCH_HARD, 0.1, &r, &train_ops_f64);
     assert_memory_equal(&t.list[2], (&(struct train_triplet){2, 3, 4}), sizeof *t.list);
     assert_memory_equal(&t.list[0], (&(struct train_triplet){0, 1, 4}), sizeof *t.list);
     train_triplets_release(&t);
@@ -434,7 +434,7 @@ static void mining_by_hand(void **state)
 static void gradient_of_softmax(void **state)
 {
     double x[N * D], dx[N * D], scratch[N * D], want[N * D];
-    uint8_t labels[N];
+    uint32_t labels[N];
     struct train_random r = train_random_of(SEED, 7, 8);
     (void)state;
     embeddings(x, labels, &r);

@@ -109,7 +109,7 @@ static void threads_change_nothing(void **state)
     (void)state;
     for (int headed = 0; headed < 2; headed++) {
         begin(&b, headed ? &HEADED : &SHAPE);
-        b.plan.turned = headed ? 0 : 0.3;
+        b.plan.turned = b.plan.spliced = headed ? 0 : 0.3;
         struct trainer *one = made(&b);
         steps(one, STEPS, NULL);
         for (int threads = 2; threads <= 3; threads++) {
@@ -270,9 +270,6 @@ static void plans_refused(void **state)
     b.plan.softmax = true;
     assert_int_equal(trainer_new(&t, &b.plan, &err), ERR_INVALID);
     b.plan.softmax = false;
-    b.set.n_classes = 65;
-    assert_int_equal(trainer_new(&t, &b.plan, &err), ERR_INVALID);
-    assert_non_null(strstr(err.message, "at most 64"));
     b.plan.turned = 0;
     b.set.labels[0] = 9;
     assert_int_equal(trainer_new(&t, &b.plan, &err), ERR_INVALID);
@@ -281,6 +278,66 @@ static void plans_refused(void **state)
     assert_int_equal(trainer_new(&t, &b.plan, &err), ERR_INVALID);
     assert_non_null(strstr(err.message, "1 classes"));
     end(&b);
+}
+
+/* Which rows are one character, and what they look like; shares as asked. */
+static void batches(void **state)
+{
+    enum { N = 4096, STEPS_LOOKED_AT = 20 };
+    struct train_set s;
+    struct train_batches b;
+    struct train_pick *p = calloc(N, sizeof *p), *again = calloc(N, sizeof *again);
+    uint32_t *labels = calloc(N, sizeof *labels), *kin = calloc(N, sizeof *kin);
+    size_t turned = 0, spliced = 0, both = 0;
+    (void)state;
+    assert_true(p && again && labels && kin);
+    bars(&s);
+    assert_int_equal(train_batches_init(&b, &s, 0, NULL), ERR_OK);
+    b.seed = 5;
+    for (long step = 0; step < STEPS_LOOKED_AT; step++) {
+        b.turned = 0.5;
+        b.spliced = 0.25;
+        train_batches_draw(p, labels, kin, &b, step, N);
+        for (int i = 0; i < N; i++) {
+            const int first = i / TRAIN_GROUP * TRAIN_GROUP;
+            const uint32_t upper = s.labels[p[i].upper], lower = s.labels[p[i].lower];
+            uint8_t glyph[TRAIN_PIXELS], want[TRAIN_PIXELS];
+            assert_true(labels[i] == labels[first] && kin[i] == kin[first]);
+            assert_int_equal(upper, s.labels[p[first].upper]);
+            assert_int_equal(lower, s.labels[p[first].lower]);
+            if (upper == lower) assert_int_equal(p[i].upper, p[i].lower);
+            if (upper == lower && !p[i].quarters) assert_int_equal(labels[i], upper);
+            turned += p[i].quarters > 0;
+            spliced += upper != lower;
+            both += p[i].quarters > 0 && upper != lower;
+            memcpy(glyph, s.pixels + p[i].upper * TRAIN_PIXELS, TRAIN_PIXELS);
+            memcpy(glyph + TRAIN_PIXELS / 2,
+                   s.pixels + p[i].lower * TRAIN_PIXELS + TRAIN_PIXELS / 2, TRAIN_PIXELS / 2);
+            train_turn(want, glyph, p[i].quarters);
+            train_pick_pixels(glyph, &p[i], &s);
+            assert_memory_equal(glyph, want, sizeof want);
+        }
+        /* one label, one look; one kin, one look but for the turn */
+        for (int i = 0; i < N; i += TRAIN_GROUP)
+            for (int k = 0; k < i; k += TRAIN_GROUP) {
+                const bool alike = s.labels[p[i].upper] == s.labels[p[k].upper] &&
+                                   s.labels[p[i].lower] == s.labels[p[k].lower];
+                assert_int_equal(kin[i] == kin[k], alike);
+                assert_int_equal(labels[i] == labels[k], alike && p[i].quarters == p[k].quarters);
+            }
+        train_batches_draw(again, labels, kin, &b, step, N);
+        assert_memory_equal(p, again, N * sizeof *p);
+    }
+    const double all = (double)N * STEPS_LOOKED_AT;
+    assert_true(fabs((double)turned / all - 0.5) < 0.03);
+    assert_true(fabs((double)spliced / all - 0.25) < 0.03);
+    assert_true(fabs((double)both / all - 0.125) < 0.03);
+    train_batches_release(&b);
+    train_set_release(&s);
+    free(p);
+    free(again);
+    free(labels);
+    free(kin);
 }
 
 /* Ink stays ink, and within [0, 1]; another seed, another picture; the same seed, the same. */
@@ -361,9 +418,13 @@ static void measured_by_hand(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(threads_change_nothing), cmocka_unit_test(killed_and_resumed),
-        cmocka_unit_test(checkpoints_refused),    cmocka_unit_test(every_loss_learns),
-        cmocka_unit_test(plans_refused),          cmocka_unit_test(augmented),
+        cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(killed_and_resumed),
+        cmocka_unit_test(checkpoints_refused),
+        cmocka_unit_test(every_loss_learns),
+        cmocka_unit_test(plans_refused),
+        cmocka_unit_test(batches),
+        cmocka_unit_test(augmented),
         cmocka_unit_test(measured_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
