@@ -1,5 +1,6 @@
 #include "engine/base/err.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,4 +74,9 @@ enum err err_prefix(struct err_info *err, const char *fmt, ...)
 const char *err_name(enum err code)
 {
     return code >= 0 && code < ERR_COUNT ? names[code] : "internal_error";
+}
+
+enum err err_of_write(int os)
+{
+    return os == ENOSPC || os == EDQUOT || os == EFBIG ? ERR_STORAGE_FULL : ERR_IO;
 }

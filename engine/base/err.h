@@ -67,6 +67,10 @@ enum err err_vset(struct err_info *err, enum err code, const char *fmt, va_list 
 enum err err_prefix(struct err_info *err, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* What a refused write means, by its errno: ERR_STORAGE_FULL (the disk, a quota, a limit of the
+ * file's size) or ERR_IO. */
+enum err err_of_write(int os);
+
 /* The stable snake_case name of a code ("no_face"). Never NULL; the string is static. */
 const char *err_name(enum err code);
 

@@ -36,9 +36,8 @@ enum err new_file_open(struct new_file *f, const char *path, size_t len, struct 
     }
     int why = posix_fallocate(f->fd, 0, (off_t)len);
     if (why)
-        return err_set(err,
-                       why == ENOSPC || why == EDQUOT || why == EFBIG ? ERR_STORAGE_FULL : ERR_IO,
-                       "%s: no room for %zu bytes: %s", path, len, strerror(why));
+        return err_set(err, err_of_write(why), "%s: no room for %zu bytes: %s", path, len,
+                       strerror(why));
     return ERR_OK;
 }
 

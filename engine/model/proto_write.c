@@ -138,10 +138,7 @@ static enum err write_all(int fd, const void *data, size_t len, const char *path
         ssize_t n = write(fd, at, len);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0)
-            return err_set(err,
-                           errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? ERR_STORAGE_FULL
-                                                                                : ERR_IO,
-                           "cannot write %s: %s", path, strerror(errno));
+            return err_set(err, err_of_write(errno), "cannot write %s: %s", path, strerror(errno));
         at += n;
         len -= (size_t)n;
     }

@@ -1,4 +1,5 @@
-/* How alike two glyphs are, of one character and of two: every pair of glyphs that were held out. */
+/* How alike two glyphs are, of one character and of two: every pair of glyphs that were held out.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,8 +9,8 @@
 #include "engine/train/set.h"
 
 enum {
-    EACH = 100, /* glyphs of a character at most: MNIST's digits are a hundred times as many as
-                   other characters, whose pairs are to count too */
+    EACH = 100,    /* glyphs of a character at most: MNIST's digits are a hundred times as many as
+                      other characters, whose pairs are to count too */
     TAIL = 1 << 16 /* most similar pairs of two characters that are kept one by one */
 };
 static const double LEAST_FMR = 1e-2;
@@ -67,8 +68,7 @@ enum err train_glyphs_calibration(char **json, const struct train_glyphs *t,
     struct roc_point least;
     struct chosen c;
     enum err rc = choose(&c, t, err);
-    if (!rc)
-        rc = match_pairs_new(&pairs, c.x, c.n, t->dim, c.character, c.shape, TAIL, 0, err);
+    if (!rc) rc = match_pairs_new(&pairs, c.x, c.n, t->dim, c.character, c.shape, TAIL, 0, err);
     if (!rc) rc = roc_new_pairs(&roc, pairs, err);
     if (!rc) {
         roc_at_fmr(roc, LEAST_FMR, &least);

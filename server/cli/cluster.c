@@ -136,8 +136,7 @@ static enum err write_file(const struct cluster *c, const char *name, const void
     FILE *f = fopen(path, "wb");
     const bool ok = f && fwrite(bytes, 1, len, f) == len;
     if ((f && fclose(f)) || !ok)
-        return err_set(err, errno == ENOSPC ? ERR_STORAGE_FULL : ERR_IO, "%s cannot be written: %s",
-                       path, strerror(errno));
+        return err_set(err, err_of_write(errno), "%s cannot be written: %s", path, strerror(errno));
     return ERR_OK;
 }
 

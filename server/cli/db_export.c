@@ -30,9 +30,7 @@ struct export
 
 static enum err fail(struct err_info *err, const char *what, const char *path)
 {
-    const enum err code = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? ERR_STORAGE_FULL
-                          : errno == EEXIST                                    ? ERR_CONFLICT
-                                                                               : ERR_IO;
+    const enum err code = errno == EEXIST ? ERR_CONFLICT : err_of_write(errno);
     return err_set(err, code, "cannot %s %.300s: %s", what, path, strerror(errno));
 }
 

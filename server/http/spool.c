@@ -10,9 +10,8 @@
 
 static enum err io_error(struct err_info *err, const char *what)
 {
-    enum err code =
-        errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? ERR_STORAGE_FULL : ERR_IO;
-    return err_set(err, code, "cannot %s a temporary file: %s", what, strerror(errno));
+    return err_set(err, err_of_write(errno), "cannot %s a temporary file: %s", what,
+                   strerror(errno));
 }
 
 static int open_unnamed(const char *dir)

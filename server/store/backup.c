@@ -13,10 +13,9 @@
 
 static enum err os_fail(struct err_info *err, const char *what, const char *path)
 {
-    const enum err code = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? ERR_STORAGE_FULL
-                          : errno == EEXIST                                    ? ERR_CONFLICT
-                          : errno == ENOENT                                    ? ERR_NOT_FOUND
-                                                                               : ERR_IO;
+    const enum err code = errno == EEXIST   ? ERR_CONFLICT
+                          : errno == ENOENT ? ERR_NOT_FOUND
+                                            : err_of_write(errno);
     return err_set(err, code, "cannot %s %s: %s", what, path, strerror(errno));
 }
 

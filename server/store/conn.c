@@ -1,7 +1,6 @@
 /* Connections to the database, and what SQLite's refusals mean for whoever runs the server. */
 #include "server/store/store_internal.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 /* secure_delete: what is deleted is overwritten with zeros, so that an erasure erases (gaps.c). The
@@ -17,9 +16,20 @@ static const char PRAGMAS[] = "PRAGMA foreign_keys = ON;"
 
 _Static_assert(STORE_PAGES_MAX == 33554431, "max_page_count above is gaps.c's");
 
-static enum err code_of(sqlite3 *db)
+/* Why the system refused. What fails in a COMMIT leaves no sqlite3_system_errno; the log's file
+ * knows. */
+static int system_errno(sqlite3 *db)
 {
     int os = sqlite3_system_errno(db);
+    sqlite3_file *log = NULL;
+    if (!os && !sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, (void *)&log) &&
+        log && log->pMethods)
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &os);
+    return os;
+}
+
+static enum err code_of(sqlite3 *db)
+{
     switch (sqlite3_errcode(db) & 0xff) {
     case SQLITE_FULL:
         return ERR_STORAGE_FULL;
@@ -40,7 +50,7 @@ static enum err code_of(sqlite3 *db)
         }
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
-        return os == ENOSPC || os == EDQUOT ? ERR_STORAGE_FULL : ERR_IO;
+        return err_of_write(system_errno(db));
     default:
         return ERR_IO;
     }

@@ -17,9 +17,7 @@ enum { NAME_BYTES = 32, PATH_BYTES = JOB_FILES_PATH_BYTES + 128 };
 
 static enum err failed(const char *what, struct err_info *err)
 {
-    bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
-    return err_set(err, full ? ERR_STORAGE_FULL : ERR_IO, "cannot %s a job's files: %s", what,
-                   strerror(errno));
+    return err_set(err, err_of_write(errno), "cannot %s a job's files: %s", what, strerror(errno));
 }
 
 /* PREFIX is "" or NEW; name NULL: the folder itself. */

@@ -69,8 +69,7 @@ enum err store__make_dir(const char *dir, struct err_info *err)
 static enum err make_file(const char *path, struct err_info *err)
 {
     if (!mknod(path, S_IFREG | 0600, 0) || errno == EEXIST) return ERR_OK;
-    return err_set(err, errno == ENOSPC || errno == EDQUOT ? ERR_STORAGE_FULL : ERR_IO,
-                   "cannot make %s: %s", path, strerror(errno));
+    return err_set(err, err_of_write(errno), "cannot make %s: %s", path, strerror(errno));
 }
 
 /* What quick_check says, which calls a page for which there was no memory damaged too. */

@@ -9,6 +9,8 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -323,6 +325,34 @@ static void locked(void **state)
     store_close(s);
 }
 
+/* A file that may not grow further: SQLite calls that an I/O error, a client is told what it is,
+ * and nothing of the job has happened. */
+static void no_room_for_a_file(void **state)
+{
+    struct store *s = with_collection();
+    struct rlimit before, small;
+    struct err_info err = ERR_INFO_INIT;
+    struct enrolment one = {.name = "one"}, two = {.name = "two"};
+    struct stat st;
+    char wal[100];
+    (void)state;
+    must(store_write(s, enrol, &one, &err), &err);
+    snprintf(wal, sizeof wal, "%s/visavis.db-wal", store_dir);
+    assert_int_equal(stat(wal, &st), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = (rlim_t)st.st_size;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const enum err rc = store_write(s, enrol, &two, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(rc, ERR_STORAGE_FULL);
+    assert_int_equal(people(s), 1);
+    must(store_write(s, enrol, &two, &err), &err);
+    assert_int_equal(people(s), 2);
+    store_close(s);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, make_store_dir, remove_store_dir)
 
 int main(void)
@@ -335,6 +365,7 @@ int main(void)
         T(several_processes),
         T(what_cannot_be_opened),
         T(locked),
+        T(no_room_for_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
