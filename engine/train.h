@@ -113,11 +113,12 @@ struct train_options {
     double rate;           /* 0: 0.002, or 0.05 for sgd */
     double decay;          /* of weights */
     double dropout;        /* before the embedding */
-    double balance;        /* classes are drawn in proportion to (their glyphs)^balance */
-    bool plain;            /* glyphs as they are: no augmentation */
+    double balance; /* classes are drawn in proportion to (their glyphs)^balance; < 0: 0.2, small
+                       0.5 */
+    bool plain;     /* glyphs as they are: no augmentation */
     /* To tell characters apart that were never seen: the share of glyphs that are turned by
-     * quarters, and of those that are put together from the upper half of one character and the
-     * lower half of another. They count as other characters. */
+     * quarters, and of those that are put together from the upper part of one character and the
+     * lower part of another. They count as other characters. < 0: 0.5; 0 for small and softmax. */
     double turned, spliced;
     const char *hold_out;   /* letters (ASCII) that are left out in both cases, to be told apart by
                                one example afterwards; NULL: none */
@@ -130,7 +131,13 @@ struct train_options {
     void *self;
 };
 #define TRAIN_OPTIONS_DEFAULT                                                                      \
-    ((struct train_options){.data = ".", .seed = 1, .decay = 1e-4, .dropout = 0.2, .balance = 0.5})
+    ((struct train_options){.data = ".",                                                           \
+                            .seed = 1,                                                             \
+                            .decay = 1e-4,                                                         \
+                            .dropout = 0.2,                                                        \
+                            .balance = -1,                                                         \
+                            .turned = -1,                                                          \
+                            .spliced = -1})
 
 struct train_figure {
     char name[96]; /* "mnist-train.nearest5", "one_shot.5_way", ... */
@@ -153,7 +160,7 @@ struct train_report {
     size_t parameters;
     int dim;
     const struct train_set *held; /* glyphs that were held out */
-    const uint8_t *read;          /* [held->n]: the class whose centroid is nearest */
+    const uint8_t *read;          /* [held->n]: the class with the most similar prototype */
     const float *lead;            /* [held->n]: how much nearer than the right class's; 0: right */
     const float (*scatter)[2];    /* [held->n]: the embeddings' first two principal components */
     const float *confidence;      /* [2]: scale and share of right answers of the probability */
@@ -270,7 +277,7 @@ struct train_near {
 };
 struct train_reading {
     uint32_t codes[2];
-    float similarity;  /* to the class's centroid */
+    float similarity;  /* to the class's most similar prototype */
     float probability; /* among the candidates */
     int n_near;
     struct train_near near[TRAIN_NEAR]; /* the examples that are most alike, of all candidates */

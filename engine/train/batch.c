@@ -7,7 +7,12 @@
 #include "engine/train/augment.h"
 #include "engine/train/random.h"
 
-enum { QUARTERS = 4, BATCH_PURPOSE = 0 /* of random numbers: trainer.c has the others */ };
+enum {
+    QUARTERS = 4,
+    SPLICE_FIRST = 10, /* rows where two glyphs may meet */
+    SPLICE_ROWS = 9,
+    BATCH_PURPOSE = 0 /* of random numbers: trainer.c has the others */
+};
 
 enum err train_batches_init(struct train_batches *b, const struct train_set *set, double balance,
                             struct err_info *err)
@@ -69,16 +74,19 @@ void train_batches_draw(struct train_pick *picks, uint32_t *labels, uint32_t *ki
         const uint32_t upper = draw_class(b, &r);
         const uint32_t quarters =
             happens(b->turned, &r) ? 1 + (uint32_t)train_below(&r, QUARTERS - 1) : 0;
-        uint32_t lower = upper;
-        if (happens(b->spliced, &r))
+        uint32_t lower = upper, row = 0;
+        if (happens(b->spliced, &r)) {
             while (lower == upper) lower = draw_class(b, &r);
+            row = (uint32_t)train_below(&r, SPLICE_ROWS);
+        }
         const uint32_t one = lower == upper ? upper : classes + upper * classes + lower;
         for (int k = i; k < i + TRAIN_GROUP; k++) {
             const uint32_t glyph = draw_member(b, upper, &r);
-            picks[k] = (struct train_pick){
-                glyph, lower == upper ? glyph : draw_member(b, lower, &r), (uint8_t)quarters};
+            picks[k] =
+                (struct train_pick){glyph, lower == upper ? glyph : draw_member(b, lower, &r),
+                                    (uint8_t)(SPLICE_FIRST + row), (uint8_t)quarters};
             kin[k] = one;
-            labels[k] = one + quarters * kins;
+            labels[k] = one + kins * (quarters + QUARTERS * row);
         }
     }
 }
@@ -86,8 +94,9 @@ void train_batches_draw(struct train_pick *picks, uint32_t *labels, uint32_t *ki
 void train_pick_pixels(uint8_t *out, const struct train_pick *pick, const struct train_set *set)
 {
     uint8_t glyph[TRAIN_PIXELS];
-    memcpy(glyph, set->pixels + (size_t)pick->upper * TRAIN_PIXELS, TRAIN_PIXELS / 2);
-    memcpy(glyph + TRAIN_PIXELS / 2,
-           set->pixels + (size_t)pick->lower * TRAIN_PIXELS + TRAIN_PIXELS / 2, TRAIN_PIXELS / 2);
+    const size_t above = (size_t)pick->row * TRAIN_SIDE;
+    memcpy(glyph, set->pixels + (size_t)pick->upper * TRAIN_PIXELS, above);
+    memcpy(glyph + above, set->pixels + (size_t)pick->lower * TRAIN_PIXELS + above,
+           TRAIN_PIXELS - above);
     train_turn(out, glyph, pick->quarters);
 }

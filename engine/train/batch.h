@@ -3,7 +3,7 @@
  *
  * A group may be of a character that no set has, so that the embedding learns to tell shapes apart
  * and not only these: a character turned by quarters (as Omniglot's are multiplied in Vinyals et
- * al. 2016), or spliced, the upper half of one above the lower half of another (pieces of pictures
+ * al. 2016), or spliced, the upper part of one above the lower part of another (pieces of pictures
  * as in Yun et al. 2019, CutMix, but as a class of its own). Or both. */
 #ifndef VISAVIS_ENGINE_TRAIN_BATCH_H
 #define VISAVIS_ENGINE_TRAIN_BATCH_H
@@ -15,6 +15,7 @@ enum { TRAIN_GROUP = 8 };
 
 struct train_pick {
     uint32_t upper, lower; /* glyphs of the set; one glyph: the same */
+    uint8_t row;           /* the first of lower's */
     uint8_t quarters;      /* turned clockwise, 0..3 */
 };
 
@@ -36,7 +37,7 @@ void train_batches_release(struct train_batches *b);
 
 /* The batch of a step: n rows, a multiple of TRAIN_GROUP. labels [n]: rows of one label are one
  * character; the set's classes are their own labels. kin [n]: of one kin are those that differ only
- * in how they are turned (an o is one either way). */
+ * in how they are turned (an o is one either way) or in the row where they are spliced. */
 void train_batches_draw(struct train_pick *picks, uint32_t *labels, uint32_t *kin,
                         const struct train_batches *b, long step, int n);
 /* The pixels of a pick: TRAIN_PIXELS bytes. */

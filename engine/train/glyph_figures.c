@@ -21,17 +21,10 @@ static void add_figure(struct train_glyphs *t, const char *set, const char *what
     f->n = n;
 }
 
-/* References [n][d] with their classes. */
-struct refs {
-    const float *x;
-    const uint8_t *labels;
-    size_t n;
-};
-
 /* The nearest of refs for glyphs first..first+n-1 of held, only among classes that `known` has. */
 static enum err read_held(uint8_t *read, struct train_glyphs *t, size_t first, size_t n,
-                          const struct refs *refs, const bool *known, const struct cores *cores,
-                          struct err_info *err)
+                          const struct train_refs *refs, const bool *known,
+                          const struct cores *cores, struct err_info *err)
 {
     const size_t d = (size_t)t->dim;
     AUTO_FREE float *x = mem_aligned(refs->n * d, sizeof *x);
@@ -61,8 +54,9 @@ static void add_accuracies(struct train_glyphs *t, const char *set, const char *
 /* Figures of one source: its held glyphs are first..first+held, its training glyphs train_first...
  */
 static enum err measure_source(struct train_glyphs *t, const struct train_source_info *s,
-                               size_t train_first, size_t first, const struct refs *centroids,
-                               const struct refs *examples, const struct cores *cores,
+                               size_t train_first, size_t first,
+                               const struct train_refs *prototypes,
+                               const struct train_refs *examples, const struct cores *cores,
                                struct err_info *err)
 {
     const uint8_t *labels = t->data.held.labels + first;
@@ -82,8 +76,8 @@ static enum err measure_source(struct train_glyphs *t, const struct train_source
         if (rc) return rc;
         add_accuracies(t, s->name, "nearest5", labels, read, s->held, letters);
     }
-    if ((rc = read_held(read, t, first, s->held, centroids, known, cores, err))) return rc;
-    add_accuracies(t, s->name, "centroids", labels, read, s->held, letters);
+    if ((rc = read_held(read, t, first, s->held, prototypes, known, cores, err))) return rc;
+    add_accuracies(t, s->name, "prototypes", labels, read, s->held, letters);
     if ((rc = read_held(read, t, first, s->held, examples, known, cores, err))) return rc;
     add_accuracies(t, s->name, "examples", labels, read, s->held, letters);
     return ERR_OK;
@@ -92,19 +86,28 @@ static enum err measure_source(struct train_glyphs *t, const struct train_source
 static enum err embed_all(struct train_glyphs *t, const struct cores *cores, struct err_info *err)
 {
     const struct train_set *train = &t->data.train, *held = &t->data.held;
-    const size_t d = (size_t)t->dim;
+    const size_t d = (size_t)t->dim, prototypes = (size_t)t->data.n_sources * TRAIN_MAX_CLASSES;
+    size_t first = 0;
     enum err rc;
     t->train_x = mem_aligned(train->n * d, sizeof *t->train_x);
     t->held_x = mem_aligned(held->n * d, sizeof *t->held_x);
-    t->centroids = calloc((size_t)train->n_classes * d + 1, sizeof *t->centroids);
+    t->prototypes.x = calloc(prototypes * d, sizeof *t->prototypes.x);
+    t->prototypes.labels = malloc(prototypes);
     t->read = malloc(held->n + 1);
     t->lead = calloc(held->n + 1, sizeof *t->lead);
     t->scatter = calloc(held->n + 1, sizeof *t->scatter);
-    if (!t->train_x || !t->held_x || !t->centroids || !t->read || !t->lead || !t->scatter)
+    if (!t->train_x || !t->held_x || !t->prototypes.x || !t->prototypes.labels || !t->read ||
+        !t->lead || !t->scatter)
         return err_set(err, ERR_NOMEM, "no memory for %zu embeddings", train->n + held->n);
     if ((rc = train_embed(t->train_x, &t->graph, train->pixels, train->n, cores, err))) return rc;
     if ((rc = train_embed(t->held_x, &t->graph, held->pixels, held->n, cores, err))) return rc;
-    train_centroids(t->centroids, t->train_x, train->labels, train->n, t->dim, train->n_classes);
+    /* Of each source by itself: a character's mean over two ways of writing or of cutting out is
+     * far from both. */
+    for (int i = 0; i < t->data.n_sources; i++) {
+        const size_t n = t->data.sources[i].train;
+        train_add_means(&t->prototypes, t->train_x + first * d, train->labels + first, n, t->dim);
+        first += n;
+    }
     return train_scatter(t->scatter, t->held_x, held->n, t->dim, err);
 }
 
@@ -142,17 +145,14 @@ static void read_all(struct train_glyphs *t, const bool *known)
 {
     static const float SCALES[] = {4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64};
     const struct train_set *held = &t->data.held;
+    const float *held_x = t->held_x;
+    const size_t d = (size_t)t->dim;
     double gain[ARRAY_LEN(SCALES)] = {0};
     size_t right = 0, best_scale = 0;
     for (size_t i = 0; i < held->n; i++) {
-        float similarity[TRAIN_MAX_CLASSES] = {0};
-        int best = 0;
-        for (int c = 0; c < held->n_classes; c++) {
-            similarity[c] = known[c] ? match_similarity(t->held_x + i * (size_t)t->dim,
-                                                        t->centroids + c * t->dim, t->dim)
-                                     : -1;
-            if (similarity[c] > similarity[best]) best = c;
-        }
+        float similarity[TRAIN_MAX_CLASSES];
+        const int best =
+            train_nearest_class(similarity, held_x + i * d, &t->prototypes, t->dim, NULL);
         t->read[i] = (uint8_t)best;
         t->lead[i] = similarity[best] - similarity[held->labels[i]];
         right += best == held->labels[i];
@@ -194,7 +194,7 @@ enum err glyph_figures(struct train_glyphs *t, uint64_t seed, const struct cores
                        struct err_info *err)
 {
     const struct train_set *train = &t->data.train;
-    uint8_t classes[TRAIN_MAX_CLASSES];
+
     bool known[TRAIN_MAX_CLASSES] = {false};
     size_t train_first = 0, first = 0;
     AUTO_FREE float *example_x = NULL;
@@ -205,14 +205,13 @@ enum err glyph_figures(struct train_glyphs *t, uint64_t seed, const struct cores
     if (!example_x) return err_set(err, ERR_NOMEM, "no memory for the examples");
     if ((rc = train_embed(example_x, &t->graph, t->examples.pixels, t->examples.n, cores, err)))
         return rc;
-    for (int c = 0; c < TRAIN_MAX_CLASSES; c++) classes[c] = (uint8_t)c;
+
     for (size_t i = 0; i < train->n; i++) known[train->labels[i]] = true;
-    const struct refs centroids = {t->centroids, classes, (size_t)train->n_classes},
-                      examples = {example_x, t->examples.labels, t->examples.n};
+    const struct train_refs examples = {example_x, t->examples.labels, t->examples.n};
     for (int i = 0; i < t->data.n_sources; i++) {
         const struct train_source_info *s = &t->data.sources[i];
         if (s->held &&
-            (rc = measure_source(t, s, train_first, first, &centroids, &examples, cores, err)))
+            (rc = measure_source(t, s, train_first, first, &t->prototypes, &examples, cores, err)))
             return rc;
         train_first += s->train;
         first += s->held;

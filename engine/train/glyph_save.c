@@ -1,5 +1,5 @@
 /* A training's result as a model file: an embedder like any other, with what a reader needs beside
- * it: the classes' characters and centroids, and a few examples. */
+ * it: the classes' characters, prototypes and a few examples. */
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +29,7 @@ enum err train_glyphs_save(const struct train_glyphs *t, const struct train_save
                            struct err_info *err)
 {
     const struct train_set *e = &t->examples;
+    const struct train_refs *p = &t->prototypes;
     const size_t classes = (size_t)e->n_classes, d = (size_t)t->dim;
     AUTO_FREE int32_t *codes = calloc(2 * classes + 1, sizeof *codes);
     char sha256[65];
@@ -36,7 +37,8 @@ enum err train_glyphs_save(const struct train_glyphs *t, const struct train_save
     for (size_t i = 0; i < 2 * classes; i++) codes[i] = (int32_t)e->codes[i / 2][i % 2];
     digest_sources(sha256, &t->data);
     const struct st_tensor tensors[] = {
-        {READER_CENTROIDS, ST_F32, 2, {classes, d}, classes * d, t->centroids},
+        {READER_PROTOTYPES, ST_F32, 2, {p->n, d}, p->n * d, p->x},
+        {READER_CLASSES, ST_U8, 1, {p->n}, p->n, p->labels},
         {READER_CODES, ST_I32, 2, {classes, 2}, 2 * classes, codes},
         {READER_SCALE, ST_F32, 1, {1}, 1, t->confidence},
         {READER_EXAMPLES, ST_U8, 3, {e->n, TRAIN_SIDE, TRAIN_SIDE}, e->n * TRAIN_PIXELS, e->pixels},

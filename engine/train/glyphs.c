@@ -15,7 +15,8 @@ enum {
     WARM_SHARE = 20 /* of the steps: the first 1/20 raise the rate */
 };
 
-static const struct glyph_net_shape FULL = {2, {16, 32, 64}, 128, 0, 0},
+static const double NEW_SHARE = 0.5; /* of the groups that are turned, and that are spliced */
+static const struct glyph_net_shape FULL = {2, {32, 48, 64}, 128, 0, 0},
                                     SMALL = {1, {16, 16, 32}, 64, 0, 0};
 
 static enum err one_of(bool *second, const char *what, const char *value, const char *a,
@@ -35,14 +36,16 @@ static enum err make_plan(struct train_plan *p, const struct train_options *o, s
                                       : o->small ? SMALL_STEPS
                                                  : STEPS,
                              .batch = o->batch ? o->batch : BATCH,
-                             .balance = o->balance,
-                             .augment = !o->plain,
-                             .turned = o->turned,
-                             .spliced = o->spliced};
+
+                             .augment = !o->plain};
     if ((rc = one_of(&p->softmax, "loss", o->loss, "triplet", "softmax", err))) return rc;
     if ((rc = one_of(&sgd, "optimizer", o->optimizer, "adam", "sgd", err))) return rc;
     p->mining = TRAIN_MINE_SEMI_RANDOM;
     if ((rc = train_mining_parse(&p->mining, o->mining, err))) return rc;
+    const bool plain = o->small || p->softmax;
+    p->balance = o->balance >= 0 ? o->balance : o->small ? 0.5 : 0.2;
+    p->turned = o->turned >= 0 ? o->turned : plain ? 0 : NEW_SHARE;
+    p->spliced = o->spliced >= 0 ? o->spliced : plain ? 0 : NEW_SHARE;
     p->warm = p->steps / WARM_SHARE;
     p->margin = o->margin > 0 ? o->margin : p->mining == TRAIN_MINE_BATCH_HARD ? 0.3 : 0.2;
     p->optim = (struct train_optim){!sgd, sgd ? 0.05 : 0.002, o->decay, 0.9, 0.999};
@@ -123,7 +126,8 @@ void train_glyphs_free(struct train_glyphs *t)
     free(t->weights);
     free(t->train_x);
     free(t->held_x);
-    free(t->centroids);
+    free(t->prototypes.x);
+    free(t->prototypes.labels);
     free(t->read);
     free(t->lead);
     free(t->scatter);

@@ -7,7 +7,7 @@
 #include "engine/train/measure.h"
 #include "engine/train/trainer.h"
 
-enum { GLYPH_EXAMPLES = 5 /* kept of each class */ };
+enum { GLYPH_EXAMPLES = 4 /* kept of each class */ };
 
 struct train_glyphs {
     struct glyph_data data;
@@ -16,8 +16,8 @@ struct train_glyphs {
     struct nn_graph graph; /* as exported */
     float *weights;        /* of graph */
     int dim;
-    float *train_x, *held_x; /* embeddings */
-    float *centroids;        /* [n_classes][dim] */
+    float *train_x, *held_x;      /* embeddings */
+    struct train_refs prototypes; /* each source's classes */
     struct train_set examples;
     uint8_t *read; /* [held.n] */
     float *lead;

@@ -96,14 +96,34 @@ enum err train_nearest(uint8_t *read, const float *x, size_t n, const float *ref
     return ERR_OK;
 }
 
-void train_centroids(float *centroids, const float *x, const uint8_t *labels, size_t n, int d,
-                     int n_classes)
+void train_add_means(struct train_refs *to, const float *x, const uint8_t *labels, size_t n, int d)
 {
-    memset(centroids, 0, (size_t)n_classes * (size_t)d * sizeof *centroids);
-    for (size_t i = 0; i < n; i++)
-        for (int k = 0; k < d; k++) centroids[labels[i] * d + k] += x[i * (size_t)d + (size_t)k];
-    for (int c = 0; c < n_classes; c++)
-        (void)match_normalize(centroids + (size_t)c * (size_t)d, d); /* an empty class stays zero */
+    bool there[TRAIN_MAX_CLASSES] = {false};
+    for (size_t i = 0; i < n; i++) there[labels[i]] = true;
+    for (int c = 0; c < TRAIN_MAX_CLASSES; c++) {
+        if (!there[c]) continue;
+        float *mean = to->x + to->n * (size_t)d;
+        memset(mean, 0, (size_t)d * sizeof *mean);
+        for (size_t i = 0; i < n; i++)
+            if (labels[i] == c)
+                for (int k = 0; k < d; k++) mean[k] += x[i * (size_t)d + (size_t)k];
+        if (match_normalize(mean, d)) to->labels[to->n++] = (uint8_t)c;
+    }
+}
+
+int train_nearest_class(float similarity[TRAIN_MAX_CLASSES], const float *x,
+                        const struct train_refs *refs, int d, const bool *allowed)
+{
+    int best = -1;
+    for (int c = 0; c < TRAIN_MAX_CLASSES; c++) similarity[c] = -1;
+    for (size_t i = 0; i < refs->n; i++) {
+        const int c = refs->labels[i];
+        if (allowed && !allowed[c]) continue;
+        const float s = match_similarity(x, refs->x + i * (size_t)d, d);
+        if (s > similarity[c]) similarity[c] = s;
+        if (best < 0 || similarity[c] > similarity[best]) best = c;
+    }
+    return best;
 }
 
 /* --- accuracy --- */

@@ -18,9 +18,20 @@ NODISCARD enum err train_nearest(uint8_t *read, const float *x, size_t n, const 
                                  const uint8_t *ref_labels, size_t n_refs, int d, int k,
                                  const struct cores *cores, struct err_info *err);
 
-/* centroids [n_classes][d]: each class's mean, of unit length; zero where it has no glyph. */
-void train_centroids(float *centroids, const float *x, const uint8_t *labels, size_t n, int d,
-                     int n_classes);
+/* Embeddings [n][d] that stand for classes. */
+struct train_refs {
+    float *x;
+    uint8_t *labels; /* [n] */
+    size_t n;
+};
+/* Adds each class's mean over x [n][d], of unit length, for the classes that are there; room for
+ * TRAIN_MAX_CLASSES more is the caller's. */
+void train_add_means(struct train_refs *to, const float *x, const uint8_t *labels, size_t n, int d);
+/* The class that x [d] is most alike, of those that are allowed (NULL: all); similarity[c]: to the
+ * most similar reference of class c; -1, the least there is, where it has none or is not allowed.
+ */
+int train_nearest_class(float similarity[TRAIN_MAX_CLASSES], const float *x,
+                        const struct train_refs *refs, int d, const bool *allowed);
 
 /* Of labels and what was read: the share that agrees; same(a, b): whether two classes count as one
  * (NULL: only a class and itself). */

@@ -29,8 +29,9 @@ static const float *centre(const struct medoids *m, int c)
 /* The row nearest to the mean, then each time the one least like all that are there. */
 static void begin(struct medoids *m, float *like)
 {
-    const uint8_t *all_one = memset(m->owner, 0, m->n * sizeof *m->owner);
-    train_centroids(m->centres, m->x, all_one, m->n, m->d, 1);
+    const uint8_t *one_class = memset(m->owner, 0, m->n * sizeof *m->owner);
+    uint8_t label;
+    train_add_means(&(struct train_refs){m->centres, &label, 0}, m->x, one_class, m->n, m->d);
     size_t next = 0;
     for (size_t i = 1; i < m->n; i++)
         if (match_similarity(row(m, i), m->centres, m->d) >

@@ -11,8 +11,8 @@
 
 struct train_reader {
     struct model *model;
-    const float *centroids; /* [classes][dim] */
-    const int32_t *codes;   /* [classes][2] */
+    struct train_refs prototypes; /* the model's own memory */
+    const int32_t *codes;         /* [classes][2] */
     const uint8_t *examples, *labels;
     size_t classes, n_examples;
     int dim;
@@ -30,24 +30,28 @@ static const struct st_tensor *find(const struct model *m, const char *name, enu
 static enum err bind(struct train_reader *r, struct err_info *err)
 {
     const struct model *m = r->model;
-    const struct st_tensor *centroids = find(m, READER_CENTROIDS, ST_F32, 2),
+    const struct st_tensor *prototypes = find(m, READER_PROTOTYPES, ST_F32, 2),
+                           *classes = find(m, READER_CLASSES, ST_U8, 1),
                            *codes = find(m, READER_CODES, ST_I32, 2),
                            *scale = find(m, READER_SCALE, ST_F32, 1),
                            *examples = find(m, READER_EXAMPLES, ST_U8, 3),
                            *labels = find(m, READER_LABELS, ST_U8, 1);
-    if (m->role != MODEL_EMBEDDER || !centroids || !codes || !scale || !examples || !labels)
+    if (m->role != MODEL_EMBEDDER || !prototypes || !classes || !codes || !scale || !examples ||
+        !labels)
         return err_set(err, ERR_INVALID, "model %.64s is no glyph model: it has no examples",
                        m->name);
     r->dim = m->input.dim;
-    r->classes = centroids->dims[0];
+    r->classes = codes->dims[0];
+    r->prototypes =
+        (struct train_refs){(float *)prototypes->data, (uint8_t *)classes->data, classes->count};
     r->n_examples = labels->count;
-    if (r->classes < 1 || r->classes > TRAIN_MAX_CLASSES || centroids->dims[1] != (size_t)r->dim ||
-        codes->dims[0] != r->classes || codes->dims[1] != 2 || scale->count != 1 ||
-        examples->dims[0] != r->n_examples || examples->count != r->n_examples * TRAIN_PIXELS ||
-        m->graph.in_c != 1 || m->graph.in_h != TRAIN_SIDE || m->graph.in_w != TRAIN_SIDE ||
-        !r->n_examples)
+    if (r->classes < 1 || r->classes > TRAIN_MAX_CLASSES || prototypes->dims[1] != (size_t)r->dim ||
+        prototypes->dims[0] != r->prototypes.n || !r->prototypes.n || codes->dims[1] != 2 ||
+        scale->count != 1 || examples->dims[0] != r->n_examples ||
+        examples->count != r->n_examples * TRAIN_PIXELS || m->graph.in_c != 1 ||
+        m->graph.in_h != TRAIN_SIDE || m->graph.in_w != TRAIN_SIDE || !r->n_examples)
         return err_set(err, ERR_MODEL, "model %.64s: its examples do not fit each other", m->name);
-    r->centroids = centroids->data;
+
     r->codes = codes->data;
     r->examples = examples->data;
     r->labels = labels->data;
@@ -56,6 +60,10 @@ static enum err bind(struct train_reader *r, struct err_info *err)
         if (r->labels[i] >= r->classes)
             return err_set(err, ERR_MODEL, "model %.64s: example %zu is of class %d of %zu",
                            m->name, i, r->labels[i], r->classes);
+    for (size_t i = 0; i < r->prototypes.n; i++)
+        if (r->prototypes.labels[i] >= r->classes)
+            return err_set(err, ERR_MODEL, "model %.64s: prototype %zu is of class %d of %zu",
+                           m->name, i, r->prototypes.labels[i], r->classes);
     if (!isfinite(r->scale)) return err_set(err, ERR_MODEL, "model %.64s: its scale", m->name);
     return ERR_OK;
 }
@@ -101,15 +109,15 @@ static const float *row(const struct train_reader *r, const float *x, size_t i)
 static size_t allow(bool *allowed, const struct train_reader *r, const uint32_t *candidates,
                     size_t n)
 {
+    bool has_prototype[TRAIN_MAX_CLASSES] = {false};
     size_t count = 0;
+    for (size_t i = 0; i < r->prototypes.n; i++) has_prototype[r->prototypes.labels[i]] = true;
     for (size_t c = 0; c < r->classes; c++) {
-        bool has_glyphs = false;
         allowed[c] = !candidates;
-        for (int k = 0; k < r->dim; k++) has_glyphs |= row(r, r->centroids, c)[k] != 0;
         for (size_t i = 0; i < n && !allowed[c]; i++)
             allowed[c] = r->codes[2 * c] == (int32_t)candidates[i] ||
                          (r->codes[2 * c + 1] && r->codes[2 * c + 1] == (int32_t)candidates[i]);
-        allowed[c] &= has_glyphs;
+        allowed[c] &= has_prototype[c];
         count += allowed[c];
     }
     return count;
@@ -118,17 +126,12 @@ static size_t allow(bool *allowed, const struct train_reader *r, const uint32_t 
 static void read_class(struct train_reading *out, const struct train_reader *r, const float *x,
                        const bool *allowed)
 {
-    float similarity[TRAIN_MAX_CLASSES] = {0};
-    size_t best = r->classes;
+    float similarity[TRAIN_MAX_CLASSES];
+    const int best = train_nearest_class(similarity, x, &r->prototypes, r->dim, allowed);
     double sum = 0;
-    for (size_t c = 0; c < r->classes; c++) {
-        if (!allowed[c]) continue;
-        similarity[c] = match_similarity(x, row(r, r->centroids, c), r->dim);
-        if (best == r->classes || similarity[c] > similarity[best]) best = c;
-    }
     for (size_t c = 0; c < r->classes; c++)
         if (allowed[c]) sum += exp((double)(r->scale * (similarity[c] - similarity[best])));
-    for (int k = 0; k < 2; k++) out->codes[k] = (uint32_t)r->codes[2 * best + (size_t)k];
+    for (int k = 0; k < 2; k++) out->codes[k] = (uint32_t)r->codes[2 * best + k];
     out->similarity = similarity[best];
     out->probability = (float)(1 / sum);
 }

@@ -1,14 +1,20 @@
 #include "server/cli/glyphs.h"
 
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/base/hex.h"
+#include "engine/base/mem.h"
 #include "server/assets.h"
 #include "server/cli/fetch.h"
 
-enum { PNG_MAX_BYTES = 1 << 24 };
+enum {
+    PNG_MAX_BYTES = 1 << 24,
+    MODEL_MAX_BYTES = 1 << 22 /* of a glyph model; the bundled one is under 1 MB */
+};
 
 static const struct asset *bundled(void)
 {
@@ -31,13 +37,37 @@ static enum err write_whole(const char *path, const struct asset *a, struct err_
     return err_set(err, ERR_IO, "cannot write %.200s", path);
 }
 
+/* SHA-256 of the files that earlier versions carried: they are replaced, a person's own of this
+ * name is not. */
+static const char *const EARLIER[] = {
+    "1fb7e6b7e3137dc5d16ff79ce2b3639ceaef91f51a867edd782d289a8068c6f6",
+};
+
+/* Whether there is a file that is not ours to replace. */
+static bool stays(const char *path)
+{
+    AUTO_BUF struct buf file = BUF_INIT(MODEL_MAX_BYTES);
+    struct sha256_ctx sha;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    char hex[2 * SHA256_DIGEST_SIZE + 1];
+    if (access(path, F_OK)) return false;
+    if (buf_read_file(&file, path, NULL)) return true;
+    sha256_init(&sha);
+    sha256_update(&sha, file.len, file.data);
+    sha256_digest(&sha, sizeof digest, digest);
+    hex_text(hex, digest, sizeof digest);
+    for (size_t i = 0; i < ARRAY_LEN(EARLIER); i++)
+        if (strcmp(hex, EARLIER[i]) == 0) return false;
+    return true;
+}
+
 enum err glyphs_install(const char *dir, struct err_info *err)
 {
     const struct asset *a = bundled();
     char path[4160];
     enum err rc;
     snprintf(path, sizeof path, "%s/%s.safetensors", dir, GLYPHS_MODEL);
-    if (!a || access(path, F_OK) == 0) return ERR_OK;
+    if (!a || stays(path)) return ERR_OK;
     if ((rc = fetch_make_folder(dir, err))) return rc;
     return write_whole(path, a, err);
 }

@@ -12,8 +12,8 @@
 /* Opens a glyph model of dir; the bundled one is written there first where it is not. */
 NODISCARD enum err glyphs_open(struct train_reader **out, const char *dir, const char *name,
                                struct err_info *err);
-/* Writes the bundled model into dir where there is none of its name. ERR_OK also where this build
- * has none. */
+/* Writes the bundled model into dir where there is none of its name, or an earlier version's.
+ * ERR_OK also where this build has none. */
 NODISCARD enum err glyphs_install(const char *dir, struct err_info *err);
 
 /* A character as UTF-8, terminated; "" for 0. Returns out. */

@@ -64,7 +64,7 @@ static void bench(const struct train_plan *plan, int threads)
  * are (the peer gets its own ready-made). */
 int main(int argc, char **argv)
 {
-    static const struct glyph_net_shape SHAPE = {2, {16, 32, 64}, 128, 0, 0};
+    static const struct glyph_net_shape SHAPE = {2, {32, 48, 64}, 128, 0, 0};
     struct train_set s = TRAIN_SET_INIT;
     struct glyph_net n;
     if (glyph_net_init(&n, &SHAPE, NULL)) return 1;

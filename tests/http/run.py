@@ -17,6 +17,7 @@ import group_access  # noqa: E402
 import group_clusters  # noqa: E402
 import group_gallery  # noqa: E402
 import group_gallery_edges  # noqa: E402
+import group_glyphs  # noqa: E402
 import group_jobs  # noqa: E402
 import group_load  # noqa: E402
 import group_models  # noqa: E402
@@ -90,6 +91,7 @@ GROUPS = {
     "models": group_models.run,
     "gallery": group_gallery.run,
     "gallery-edges": group_gallery_edges.run,
+    "glyphs": group_glyphs.run,
     "clusters": group_clusters.run,
 }
 

@@ -23,7 +23,7 @@ TARGET = 1.5
 
 def network():
     layers, c = [], 1
-    for stage, width in enumerate((16, 32, 64)):
+    for stage, width in enumerate((32, 48, 64)):
         for _ in range(2):
             layers += [torch.nn.Conv2d(c, width, 3, padding=1, bias=False), torch.nn.BatchNorm2d(width), torch.nn.ReLU(inplace=True)]
             c = width

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,10 +14,12 @@
 #include <unistd.h>
 
 #include "engine/base/mem.h"
+#include "engine/base/pool.h"
 #include "engine/face/face.h"
 #include "engine/image/image.h"
 #include "engine/model/model.h"
 #include "engine/train.h"
+#include "engine/train/measure.h"
 #include "tests/support.h"
 
 enum { W = 420, H = 260 };
@@ -242,6 +245,80 @@ static void bundled_model(void **state)
     assert_int_equal(train_reader_open(&r, "deploy/models", "none", &err), ERR_NOT_FOUND);
 }
 
+static void read_set(struct train_set *s, const char *name, const char *mapping)
+{
+    char images[256], labels[256], path[256], warning[TRAIN_WARNING_BYTES];
+    struct err_info err = ERR_INFO_INIT;
+    snprintf(images, sizeof images, SHARED "/data/glyphs/%s-images-idx3-ubyte.gz", name);
+    snprintf(labels, sizeof labels, SHARED "/data/glyphs/%s-labels-idx1-ubyte.gz", name);
+    snprintf(path, sizeof path, SHARED "/data/glyphs/%s", mapping ? mapping : "");
+    const struct train_source source = {images, labels, mapping ? path : NULL, TRAIN_BY_NAME};
+    if (train_set_read(s, warning, &source, &err)) fail_msg("%s", err.message);
+}
+
+/* Letters and digits of people that it was not trained with: 62 classes, and with upper and lower
+ * case as one. */
+static void bundled_model_reads_new_writers(void **state)
+{
+    struct train_reader *r;
+    struct train_set s;
+    struct err_info err = ERR_INFO_INIT;
+    size_t seen[TRAIN_MAX_CLASSES] = {0}, n = 0, right = 0, merged = 0;
+    (void)state;
+    if (!test_have_shared()) skip();
+    if (train_reader_open(&r, "deploy/models", "glyphs", &err)) fail_msg("%s", err.message);
+    read_set(&s, "chars74k-hnd62", "chars74k-hnd62-mapping.txt");
+    for (size_t i = 0; i < s.n; i++) {
+        struct train_reading reading;
+        if (seen[s.labels[i]]++ % 5) continue;
+        if (train_read(&reading, r, s.pixels + i * TRAIN_PIXELS, 1, NULL, 0, NULL, &err))
+            fail_msg("%s", err.message);
+        const int is = (int)s.codes[s.labels[i]][0], read = (int)reading.codes[0];
+        right += read == is;
+        merged += tolower(read) == tolower(is);
+        n++;
+    }
+    assert_int_equal(n, 682);
+    if (right < n * 78 / 100 || merged < n * 88 / 100)
+        fail_msg("of %zu characters %zu are right, %zu but for their case", n, right, merged);
+    train_set_release(&s);
+    train_reader_close(r);
+}
+
+/* The 5 nearest of the other 50,000 name a digit. */
+static void bundled_model_knows_mnist(void **state)
+{
+    struct train_set s;
+    struct model *m;
+    struct pool *pool;
+    struct err_info err = ERR_INFO_INIT;
+    const size_t held = 10000;
+    (void)state;
+    if (!test_have_shared()) skip();
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* minutes */
+#endif
+    if (model_open(&m, "deploy/models", "glyphs", &err)) fail_msg("%s", err.message);
+    assert_int_equal(pool_new(&pool, 2, &err), ERR_OK);
+    const struct cores cores = pool_cores(pool);
+    read_set(&s, "mnist-train", NULL);
+    const size_t d = (size_t)m->input.dim, others = s.n - held;
+    float *x = mem_aligned(s.n * d, sizeof *x);
+    uint8_t *read = malloc(held);
+    assert_true(x && read);
+    assert_int_equal(train_embed(x, &m->graph, s.pixels, s.n, &cores, &err), ERR_OK);
+    assert_int_equal(
+        train_nearest(read, x + others * d, held, x, s.labels, others, (int)d, 5, &cores, &err),
+        ERR_OK);
+    const double accuracy = train_accuracy(s.labels + others, read, held, &s, NULL);
+    if (!(accuracy >= 0.994)) fail_msg("%.4f of the digits are right", accuracy);
+    free(x);
+    free(read);
+    pool_free(pool);
+    train_set_release(&s);
+    model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +328,8 @@ int main(void)
         cmocka_unit_test(nothing_and_too_much),
         cmocka_unit_test(bundled_model_as_an_embedder),
         cmocka_unit_test(bundled_model),
+        cmocka_unit_test(bundled_model_reads_new_writers),
+        cmocka_unit_test(bundled_model_knows_mnist),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -310,9 +310,11 @@ static void batches(void **state)
             turned += p[i].quarters > 0;
             spliced += upper != lower;
             both += p[i].quarters > 0 && upper != lower;
+            const size_t cut = (size_t)p[i].row * TRAIN_SIDE;
+            assert_int_equal(p[i].row, p[first].row);
+            assert_true(cut > TRAIN_PIXELS / 4 && cut < 3 * TRAIN_PIXELS / 4);
             memcpy(glyph, s.pixels + p[i].upper * TRAIN_PIXELS, TRAIN_PIXELS);
-            memcpy(glyph + TRAIN_PIXELS / 2,
-                   s.pixels + p[i].lower * TRAIN_PIXELS + TRAIN_PIXELS / 2, TRAIN_PIXELS / 2);
+            memcpy(glyph + cut, s.pixels + p[i].lower * TRAIN_PIXELS + cut, TRAIN_PIXELS - cut);
             train_turn(want, glyph, p[i].quarters);
             train_pick_pixels(glyph, &p[i], &s);
             assert_memory_equal(glyph, want, sizeof want);
@@ -323,7 +325,8 @@ static void batches(void **state)
                 const bool alike = s.labels[p[i].upper] == s.labels[p[k].upper] &&
                                    s.labels[p[i].lower] == s.labels[p[k].lower];
                 assert_int_equal(kin[i] == kin[k], alike);
-                assert_int_equal(labels[i] == labels[k], alike && p[i].quarters == p[k].quarters);
+                assert_int_equal(labels[i] == labels[k],
+                                 alike && p[i].quarters == p[k].quarters && p[i].row == p[k].row);
             }
         train_batches_draw(again, labels, kin, &b, step, N);
         assert_memory_equal(p, again, N * sizeof *p);
@@ -386,7 +389,9 @@ static void measured_by_hand(void **state)
     static const uint8_t ref_labels[] = {0, 1, 1, 2};
     uint8_t read[2];
     uint32_t chosen[2];
-    float centroids[6];
+    float prototypes[2 * (3 + TRAIN_MAX_CLASSES)], similarity[TRAIN_MAX_CLASSES];
+    uint8_t of[3 + TRAIN_MAX_CLASSES];
+    struct train_refs means = {prototypes, of, 0};
     double accuracy;
     struct err_info err = ERR_INFO_INIT;
     struct train_set s = {.n_classes = 5};
@@ -398,8 +403,18 @@ static void measured_by_hand(void **state)
     assert_int_equal(train_nearest(read, x, 2, refs, ref_labels, 4, 2, 3, NULL, &err), ERR_OK);
     assert_int_equal(read[0], 1); /* two of the three nearest */
     assert_int_equal(train_nearest(read, x, 2, refs, ref_labels, 4, 2, 0, NULL, &err), ERR_INVALID);
-    train_centroids(centroids, refs, ref_labels, 4, 2, 3);
-    assert_true(fabsf(centroids[2] - 0.447214f) < 1e-4f && fabsf(centroids[3] - 0.894427f) < 1e-4f);
+    train_add_means(&means, refs, ref_labels, 4, 2);
+    assert_int_equal(means.n, 3);
+    assert_true(fabsf(means.x[2] - 0.447214f) < 1e-4f && fabsf(means.x[3] - 0.894427f) < 1e-4f);
+    train_add_means(&means, refs, ref_labels + 2, 1, 2); /* of another source: class 1 again */
+    assert_true(means.n == 4 && means.labels[3] == 1);
+    assert_int_equal(train_nearest_class(similarity, x, &means, 2, NULL),
+                     0); /* the first of equals */
+    assert_true(fabsf(similarity[1] - 0.96f) < 1e-6f && fabsf(similarity[0] - 0.96f) < 1e-6f);
+    assert_true(fabsf(similarity[2] + 0.96f) < 1e-6f && similarity[3] == -1);
+    const bool only[TRAIN_MAX_CLASSES] = {false, false, true};
+    assert_int_equal(train_nearest_class(similarity, x, &means, 2, only), 2);
+    assert_true(similarity[0] == -1);
     const uint8_t truth[] = {0, 1, 2, 3, 4}, said[] = {1, 1, 3, 1, 0};
     assert_true(fabs(train_accuracy(truth, said, 5, &s, NULL) - 0.2) < 1e-9);
     assert_true(fabs(train_accuracy(truth, said, 5, &s, train_same_letter) - 0.4) < 1e-9);
