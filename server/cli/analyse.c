@@ -1,17 +1,15 @@
 /* `visavis detect`, `visavis embed` and `visavis classify`: a line of JSON for each file, in the
  * order they were named. A file that cannot be processed is a line too ({"file","error"}), and the
  * exit code is 0 all the same: every file was dealt with. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/base/mem.h"
 #include "server/api/face_json.h"
 #include "server/cli/cli.h"
 #include "engine/base/ordered.h"
 
-enum { FILE_MAX_BYTES = 256 << 20, TOP = 5, TOP_MOST = 100000 };
+enum { TOP = 5, TOP_MOST = 100000 };
 
 struct run {
     struct engine *engine;
@@ -56,23 +54,15 @@ static char *next_name(void *self)
     }
 }
 
-static json_t *file_name(const char *name)
-{
-    json_t *s = json_string(name);
-    return s ? s : json_string("(the name is not valid UTF-8)");
-}
-
 static void *analyse_file(void *self, size_t index, const char *name)
 {
     struct run *r = self;
-    AUTO_BUF struct buf bytes = BUF_INIT(FILE_MAX_BYTES);
     struct err_info err = ERR_INFO_INIT;
     struct analysis a;
-    json_t *line = json_pack("{s:o}", "file", file_name(name));
+    json_t *line = json_pack("{s:o}", "file", cli_name_json(name));
 
     (void)index;
-    if (buf_read_file(&bytes, name, &err) ||
-        engine_analyse(r->engine, bytes.data, bytes.len, &r->options, &a, &err)) {
+    if (cli_analyse(&a, r->engine, name, &r->options, &err)) {
         json_object_set_new(line, "error", error_json(&err));
         return line;
     }
@@ -127,85 +117,36 @@ static const char classify_help[] =
     "  --precropped       each file is an aligned face already: nothing is looked for\n"
     "  --face F, --min-size N, --no-retry: as for detect\n" CLI_ENGINE_HELP;
 
-enum {
-    OPT_FACE = 1,
-    OPT_TOP,
-    OPT_LANDMARKS,
-    OPT_MASK,
-    OPT_MASK_PNG,
-    OPT_CHIP,
-    OPT_PRECROPPED,
-    OPT_NO_RETRY,
-    OPT_MIN_SIZE,
-    OPT_HELP
-};
-static const struct option options[] = {{"face", required_argument, NULL, OPT_FACE},
-                                        {"landmarks68", no_argument, NULL, OPT_LANDMARKS},
-                                        {"mask", no_argument, NULL, OPT_MASK},
-                                        {"mask-png", no_argument, NULL, OPT_MASK_PNG},
-                                        {"chip", no_argument, NULL, OPT_CHIP},
-                                        {"precropped", no_argument, NULL, OPT_PRECROPPED},
-                                        {"no-retry", no_argument, NULL, OPT_NO_RETRY},
-                                        {"min-size", required_argument, NULL, OPT_MIN_SIZE},
-                                        {"top", required_argument, NULL, OPT_TOP},
-                                        {"help", no_argument, NULL, OPT_HELP},
-                                        CLI_ENGINE_OPTIONS,
-                                        {0}};
-
-static bool take_option(struct analyse_options *o, struct cli_engine *e, int opt)
-{
-    double size;
-
-    switch (opt) {
-    case OPT_FACE:
-        return cli_face(&o->select, optarg);
-    case OPT_TOP:
-        return cli_int(&o->classes, "--top", optarg, 1, TOP_MOST);
-    case OPT_LANDMARKS:
-        return o->landmarks68 = true;
-    case OPT_MASK:
-        return o->mask = true;
-    case OPT_MASK_PNG:
-        return o->mask = o->mask_png = true;
-    case OPT_CHIP:
-        return o->chip_png = true;
-    case OPT_PRECROPPED:
-        return o->precropped = true;
-    case OPT_NO_RETRY:
-        return o->no_retry = true;
-    case OPT_MIN_SIZE:
-        if (!cli_double(&size, "--min-size", optarg, 8, 10000)) return false;
-        o->min_size = (float)size;
-        return true;
-    default:
-        return cli_engine_option(e, opt, optarg) > 0;
-    }
-}
-
 static int analyse_main(int argc, char **argv, const struct analyse_options *o, const char *help)
 {
     struct run r = {.options = *o, .progress = {.what = "pictures"}};
     struct cli_engine e = {0};
     struct err_info err = ERR_INFO_INIT;
-    int opt;
+    struct cli_words w;
+    double min_size = 0;
+    const struct cli_option options[] = {
+        {"face", .take = cli_face, .self = &r.options.select},
+        {"landmarks68", .flag = &r.options.landmarks68},
+        {"mask", .flag = &r.options.mask},
+        {"mask-png", .flag = &r.options.mask_png},
+        {"chip", .flag = &r.options.chip_png},
+        {"precropped", .flag = &r.options.precropped},
+        {"no-retry", .flag = &r.options.no_retry},
+        {"min-size", .number = &min_size, .least = 8, .most = 10000},
+        {"top", .whole = &r.options.classes, .least = 1, .most = TOP_MOST},
+        CLI_ENGINE_OPTIONS(&e),
+        {0}};
 
-    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (opt == OPT_HELP) {
-            fputs(help, stdout);
-            return CLI_OK;
-        }
-        if (!take_option(&r.options, &e, opt)) return CLI_ERROR;
-    }
-    if (optind == argc) {
-        fputs(help, stderr);
-        return CLI_ERROR;
-    }
-    r.names = argv + optind;
-    r.n_names = argc - optind;
+    if (!cli_options(&w, argc, argv, options, help)) return w.code;
+    if (!w.n) return cli_usage(help);
+    if (r.options.mask_png) r.options.mask = true;
+    r.options.min_size = (float)min_size;
+    r.names = w.word;
+    r.n_names = w.n;
     if (cli_engine_open(&r.engine, &e, &err)) return cli_fail_err(&err);
-    const struct ordered_work w = {next_name, analyse_file, print_line,
-                                   drop_line, &r,           cli_workers(&e)};
-    const enum err rc = ordered_run(&w, &err);
+    const struct ordered_work work = {next_name, analyse_file, print_line,
+                                      drop_line, &r,           cli_workers(&e)};
+    const enum err rc = ordered_run(&work, &err);
     cli_progress_end(&r.progress, r.done);
     engine_close(r.engine);
     if (rc) return cli_fail_err(&err);

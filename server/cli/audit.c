@@ -2,28 +2,19 @@
  */
 #include "server/cli/cli.h"
 
-#include <getopt.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "engine/base/hex.h"
 #include "server/api/access_json.h"
-#include "server/cli/data_dir.h"
 
 static const char usage[] =
     "usage: visavis audit verify [--head HEX]   is the log what was written? exit 0 yes, 1 no\n"
     "       visavis audit list                  every entry, oldest first\n\n"
-    "  --head HEX         a hash that an earlier verify printed: it must still be in the log\n"
-    "  --data DIR         the server's folder (default $VISAVIS_DATA or the user's data folder)\n";
+    "  --head HEX         a hash that an earlier verify printed: it must still be in the "
+    "log\n" CLI_DATA_HELP;
 
-enum { OPT_HEAD = 1, OPT_DATA, OPT_HELP };
-
-static const struct option options[] = {
-    {"head", required_argument, NULL, OPT_HEAD},
-    {"data", required_argument, NULL, OPT_DATA},
-    {"help", no_argument, NULL, OPT_HELP},
-    {NULL, 0, NULL, 0},
-};
+enum { VERIFY, LIST };
+static const struct cli_action actions[] = {{"verify", 0}, {"list", 0}, {0}};
 
 struct verified {
     struct store_audit_chain chain;
@@ -79,32 +70,20 @@ static int print_verified(const struct verified *v)
 int cli_audit(int argc, char **argv)
 {
     const char *data = NULL;
-    char data_dir[DATA_DIR_BYTES];
+    char data_dir[CLI_DIR_BYTES];
     struct verified v = {0};
     struct store *s = NULL;
     struct err_info err = ERR_INFO_INIT;
-    int opt;
+    struct cli_words w;
+    const struct cli_option options[] = {
+        {"head", .text = &v.head, .of = 1 << VERIFY}, {"data", .text = &data}, {0}};
 
-    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (opt == OPT_HEAD)
-            v.head = optarg;
-        else if (opt == OPT_DATA)
-            data = optarg;
-        else if (opt == OPT_HELP) {
-            fputs(usage, stdout);
-            return CLI_OK;
-        } else
-            return CLI_ERROR;
-    }
-    const char *what = optind < argc ? argv[optind] : "";
-    const bool is_verify = !strcmp(what, "verify");
-    if ((!is_verify && strcmp(what, "list") != 0) || argc - optind != 1 || (v.head && !is_verify)) {
-        fputs(usage, stderr);
-        return CLI_ERROR;
-    }
+    if (!cli_options(&w, argc, argv, options, usage)) return w.code;
+    const int action = cli_action(&w, actions);
+    if (action < 0) return cli_usage(usage);
     enum err rc = store_open(&s, cli_data_dir(data_dir, data), &err);
-    if (!rc) rc = store_read(s, is_verify ? verify : list, &v, &err);
+    if (!rc) rc = store_read(s, action == VERIFY ? verify : list, &v, &err);
     store_close(s);
     if (rc) return cli_fail_err(&err);
-    return is_verify ? print_verified(&v) : CLI_OK;
+    return action == VERIFY ? print_verified(&v) : CLI_OK;
 }

@@ -10,7 +10,7 @@
 enum err cli_call_open(struct cli_call *c, const char *data, struct cli_engine *engine,
                        struct err_info *err)
 {
-    char dir[DATA_DIR_BYTES];
+    char dir[CLI_DIR_BYTES];
 
     memset(c, 0, sizeof *c);
     c->rp = (struct reply)REPLY_INIT;

@@ -5,7 +5,6 @@
 
 #include "server/api/app.h"
 #include "server/cli/cli.h"
-#include "server/cli/data_dir.h"
 
 struct cli_call {
     struct app app;

@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "engine/train.h"
+#include "server/cli/options.h"
 
 #include <jansson.h>
 
@@ -31,9 +32,17 @@ int cli_recognise(int argc, char **argv);
 
 /* --- common.c: what the subcommands share --- */
 
+enum { CLI_DIR_BYTES = 4096 };
 /* The folder of the models: option where given, else $VISAVIS_MODELS, else
  * ${XDG_CACHE_HOME:-~/.cache}/visavis/models. Returns out. */
-const char *cli_models_dir(char out[4096], const char *option);
+const char *cli_models_dir(char out[CLI_DIR_BYTES], const char *option);
+/* The folder of the database: option, else $VISAVIS_DATA, else
+ * ${XDG_DATA_HOME:-~/.local/share}/visavis. Returns out. */
+const char *cli_data_dir(char out[CLI_DIR_BYTES], const char *option);
+#define CLI_DATA_HELP                                                                              \
+    "  --data DIR         the server's folder (default $VISAVIS_DATA or the user's data folder)\n"
+#define CLI_MODELS_HELP                                                                            \
+    "  --models DIR       where the models are (default $VISAVIS_MODELS or the cache folder)\n"
 
 /* One line of JSON on standard output, flushed; takes the reference. NULL is reported as out of
  * memory. */
@@ -42,37 +51,42 @@ void cli_print(json_t *o);
 int cli_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int cli_fail_err(const struct err_info *err);
 
-/* A whole number in [least, most]; false and a message where text is not one. */
-bool cli_int(int *out, const char *option, const char *text, int least, int most);
-bool cli_double(double *out, const char *option, const char *text, double least, double most);
-bool cli_face(enum face_select *out, const char *text);
-bool cli_orientation(enum train_orientation *out, const char *text);
+/* A file's name as JSON holds it; says so where it is not UTF-8. New reference. */
+json_t *cli_name_json(const char *name);
+/* The last part of a path; *len, unless NULL: its length without slashes at the end. */
+const char *cli_last_part(int *len, const char *path);
+/* The folder, with every folder above it; 0, or -1 and errno. */
+NODISCARD int cli_make_folder(const char *path);
 
-/* The options that open an engine, the same in every subcommand: --models --model --detector
- * --backend
- * --precision --average --preset --threads. CLI_ENGINE_OPTIONS goes into the table for getopt_long;
- * cli_engine_option is asked first for each value that it returned: 1 taken, 0 not one of these, -1
- * wrong (a message was printed). */
-enum {
-    CLI_OPT_MODELS = 1000,
-    CLI_OPT_MODEL,
-    CLI_OPT_DETECTOR,
-    CLI_OPT_BACKEND,
-    CLI_OPT_PRECISION,
-    CLI_OPT_AVERAGE,
-    CLI_OPT_PRESET,
-    CLI_OPT_THREADS
+/* Of one picture. */
+enum { CLI_FILE_MAX_BYTES = 256 << 20 };
+/* The faces of a file; *out is the caller's on ERR_OK. */
+NODISCARD enum err cli_analyse(struct analysis *out, struct engine *e, const char *path,
+                               const struct analyse_options *o, struct err_info *err);
+
+/* --face, --orientation: cli_take of options.h; self: an enum face_select, an enum
+ * train_orientation. */
+bool cli_face(void *self, const char *option, const char *value);
+bool cli_orientation(void *self, const char *option, const char *value);
+
+enum { CLI_THREADS_MAX = 256 };
+/* How many cores that is; 0: all there are. */
+int cli_cores(int threads);
+
+/* The options that open an engine, the same in every subcommand: rows for its table. */
+struct cli_engine {
+    struct engine_options options;
+    char models_dir[CLI_DIR_BYTES];
 };
-#define CLI_ENGINE_OPTIONS                                                                         \
-    {"models", required_argument, NULL, CLI_OPT_MODELS},                                           \
-        {"model", required_argument, NULL, CLI_OPT_MODEL},                                         \
-        {"detector", required_argument, NULL, CLI_OPT_DETECTOR},                                   \
-        {"backend", required_argument, NULL, CLI_OPT_BACKEND},                                     \
-        {"precision", required_argument, NULL, CLI_OPT_PRECISION},                                 \
-        {"average", required_argument, NULL, CLI_OPT_AVERAGE},                                     \
-        {"preset", required_argument, NULL, CLI_OPT_PRESET},                                       \
+#define CLI_ENGINE_OPTIONS(e)                                                                      \
+    {"models", .text = &(e)->options.models_dir}, {"model", .text = &(e)->options.embedder},       \
+        {"detector", .text = &(e)->options.detector}, {"backend", .text = &(e)->options.backend},  \
+        {"precision", .text = &(e)->options.precision},                                            \
+        {"average", .text = &(e)->options.average}, {"preset", .text = &(e)->options.preset},      \
+        CLI_THREADS_OPTION(&(e)->options.threads)
+#define CLI_THREADS_OPTION(n)                                                                      \
     {                                                                                              \
-        "threads", required_argument, NULL, CLI_OPT_THREADS                                        \
+        "threads", .whole = (n), .least = 1, .most = CLI_THREADS_MAX                               \
     }
 #define CLI_ENGINE_HELP                                                                            \
     "  --model NAME       the embedder (default dlib-resnet)\n"                                    \
@@ -84,13 +98,7 @@ enum {
     "cosine,\n"                                                                                    \
     "                     is at most 1e-4\n"                                                       \
     "  --backend B        fast, blas or ref (default: the fastest)\n"                              \
-    "  --threads N        cores to compute on (default: all)\n"                                    \
-    "  --models DIR       where the models are (default $VISAVIS_MODELS or the cache folder)\n"
-struct cli_engine {
-    struct engine_options options;
-    char models_dir[4096];
-};
-int cli_engine_option(struct cli_engine *o, int opt, const char *value);
+    "  --threads N        cores to compute on (default: all)\n" CLI_MODELS_HELP
 NODISCARD enum err cli_engine_open(struct engine **out, struct cli_engine *o, struct err_info *err);
 /* How many pictures to have in the works at once: enough that a lane finds a batch whenever it
  * looks. */
@@ -104,5 +112,14 @@ struct cli_progress {
 };
 void cli_progress(struct cli_progress *p, size_t done, size_t total);
 void cli_progress_end(struct cli_progress *p, size_t done);
+
+/* The same of a training's steps, as its options' progress wants it; self: a struct cli_steps,
+ * zeroed. Returns true. */
+struct cli_steps {
+    double started, shown;
+    long first;  /* step that this run began with */
+    double loss; /* smoothed */
+};
+bool cli_steps(void *self, long step, long steps, double loss, double violating);
 
 #endif

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "engine/base/mem.h"
+#include "server/cli/cli.h"
 
 enum { DEPTH_MAX = 32 };
 static const size_t ARCHIVE_MAX_BYTES = (size_t)2 << 30;
@@ -70,12 +71,6 @@ static enum err add_folder(struct clusters_photos *p, const char *path, const ch
     return rc;
 }
 
-static const char *last_part(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
 static enum err add_archive(struct cluster_files *f, struct clusters_photos *p, const char *path,
                             struct err_info *err)
 {
@@ -87,7 +82,7 @@ static enum err add_archive(struct cluster_files *f, struct clusters_photos *p, 
     struct buf *b = &f->archive[f->n++];
     *b = BUF_INIT(ARCHIVE_MAX_BYTES);
     if ((rc = buf_read_file(b, path, err))) return err_prefix(err, "%s", path);
-    return clusters_photos_add_zip(p, last_part(path), b->data, b->len, err);
+    return clusters_photos_add_zip(p, cli_last_part(NULL, path), b->data, b->len, err);
 }
 
 enum err cluster_files_add(struct cluster_files *f, struct clusters_photos *p, const char *path,
@@ -101,5 +96,5 @@ enum err cluster_files_add(struct cluster_files *f, struct clusters_photos *p, c
                        strerror(errno));
     if (S_ISDIR(st.st_mode)) return add_folder(p, path, "", 0, err);
     if (n > 4 && !strcasecmp(path + n - 4, ".zip")) return add_archive(f, p, path, err);
-    return clusters_photos_add_file(p, last_part(path), path, NULL, err);
+    return clusters_photos_add_file(p, cli_last_part(NULL, path), path, NULL, err);
 }

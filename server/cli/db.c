@@ -2,14 +2,10 @@
  * All but restore work beside a running server. */
 #include "server/cli/db.h"
 
-#include <getopt.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 
-#include "engine/base/mem.h"
 #include "server/cli/cli.h"
-#include "server/cli/data_dir.h"
 #include "server/gallery/gallery.h"
 #include "server/store/backup.h"
 #include "server/store/check.h"
@@ -21,18 +17,12 @@ static const char usage[] =
     "       visavis db export COLLECTION DIR    into a new folder: JSON lines and a .npy file\n"
     "       visavis db import DIR               all of it or nothing\n\n"
     "  --pictures         export: thumbnails and photographs too, where they are kept\n"
-    "  --name NAME        import: the collection's name, instead of the one that it had\n"
-    "  --data DIR         the server's folder (default $VISAVIS_DATA or the user's data folder)\n";
+    "  --name NAME        import: the collection's name, instead of the one that it "
+    "had\n" CLI_DATA_HELP;
 
-enum { OPT_PICTURES = 1, OPT_NAME, OPT_DATA, OPT_HELP };
-
-static const struct option options[] = {
-    {"pictures", no_argument, NULL, OPT_PICTURES},
-    {"name", required_argument, NULL, OPT_NAME},
-    {"data", required_argument, NULL, OPT_DATA},
-    {"help", no_argument, NULL, OPT_HELP},
-    {NULL, 0, NULL, 0},
-};
+enum { BACKUP, RESTORE, CHECK, EXPORT, IMPORT };
+static const struct cli_action actions[] = {{"backup", 1}, {"restore", 1}, {"check", 0},
+                                            {"export", 2}, {"import", 1},  {0}};
 
 struct db {
     const char *data_dir, *name;
@@ -42,8 +32,6 @@ struct db {
 
 /* Each of these leaves its answer in *answer, opens what it needs, and gives the exit code; on an
  * error CLI_ERROR, and err says which. */
-typedef int action(struct db *d, struct store *s, json_t **answer, struct err_info *err);
-
 static int backup(struct db *d, struct store *s, json_t **answer, struct err_info *err)
 {
     struct stat st;
@@ -112,15 +100,6 @@ static int check(struct db *d, struct store *s, json_t **answer, struct err_info
     return c.findings ? CLI_NO_MATCH : CLI_OK;
 }
 
-static const struct {
-    const char *name;
-    int n_args;
-    action *run; /* NULL: restore, which opens no store */
-} actions[] = {
-    {"backup", 1, backup}, {"restore", 1, NULL},  {"check", 0, check},
-    {"export", 2, export}, {"import", 1, import},
-};
-
 static int restore(const struct db *d)
 {
     struct store *s = NULL;
@@ -133,19 +112,21 @@ static int restore(const struct db *d)
     return CLI_OK;
 }
 
-static int run(struct db *d, action *what)
+static int run(struct db *d, int action)
 {
+    static int (*const does[])(struct db *, struct store *, json_t **, struct err_info *) = {
+        [BACKUP] = backup, [CHECK] = check, [EXPORT] = export, [IMPORT] = import};
     struct store *s = NULL;
     struct err_info err = ERR_INFO_INIT;
     json_t *answer = NULL;
     enum err rc = store_open(&s, d->data_dir, &err);
 
-    if (rc == ERR_IO && what == check) { /* so damaged that it does not open: that is a finding */
+    if (rc == ERR_IO && action == CHECK) { /* so damaged that it does not open: that is a finding */
         (void)!print_finding(NULL, "database", "", err.message, NULL);
         return CLI_NO_MATCH;
     }
     if (rc) return cli_fail_err(&err);
-    const int status = what(d, s, &answer, &err);
+    const int status = does[action](d, s, &answer, &err);
     store_close(s);
     if (status == CLI_ERROR) return cli_fail_err(&err);
     cli_print(answer);
@@ -154,33 +135,19 @@ static int run(struct db *d, action *what)
 
 int cli_db(int argc, char **argv)
 {
-    char data_dir[DATA_DIR_BYTES];
+    char data_dir[CLI_DIR_BYTES];
     const char *data = NULL;
     struct db d = {0};
-    int opt;
+    struct cli_words w;
+    const struct cli_option options[] = {{"pictures", .flag = &d.pictures, .of = 1 << EXPORT},
+                                         {"name", .text = &d.name, .of = 1 << IMPORT},
+                                         {"data", .text = &data},
+                                         {0}};
 
-    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (opt == OPT_PICTURES)
-            d.pictures = true;
-        else if (opt == OPT_NAME)
-            d.name = optarg;
-        else if (opt == OPT_DATA)
-            data = optarg;
-        else if (opt == OPT_HELP) {
-            fputs(usage, stdout);
-            return CLI_OK;
-        } else
-            return CLI_ERROR;
-    }
-    const char *name = optind < argc ? argv[optind] : "";
-    size_t i = 0;
-    while (i < ARRAY_LEN(actions) && strcmp(actions[i].name, name) != 0) i++;
-    if (i == ARRAY_LEN(actions) || argc - optind - 1 != actions[i].n_args ||
-        (d.pictures && actions[i].run != export) || (d.name && actions[i].run != import)) {
-        fputs(usage, stderr);
-        return CLI_ERROR;
-    }
+    if (!cli_options(&w, argc, argv, options, usage)) return w.code;
+    const int action = cli_action(&w, actions);
+    if (action < 0) return cli_usage(usage);
     d.data_dir = cli_data_dir(data_dir, data);
-    d.arg = argv + optind + 1;
-    return actions[i].run ? run(&d, actions[i].run) : restore(&d);
+    d.arg = w.word + 1;
+    return action == RESTORE ? restore(&d) : run(&d, action);
 }

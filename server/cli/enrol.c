@@ -1,6 +1,5 @@
 /* visavis enrol COLLECTION WHO IMAGE...: photographs of one person; and visavis identify COLLECTION
  * IMAGE...: who is on them? Both take the collection's model. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +14,7 @@ static const char enrol_usage[] =
     "WHO is a name (made where nobody has it) or the id of an identity.\n\n"
     "  --force            also what is poor, there already, or looks like somebody else\n"
     "  --dry-run          only says what would be\n"
-    "  --precropped       each picture is an aligned face already\n" CLI_ENGINE_HELP
-    "  --data DIR         the server's folder (default $VISAVIS_DATA or the user's data folder)\n";
+    "  --precropped       each picture is an aligned face already\n" CLI_ENGINE_HELP CLI_DATA_HELP;
 static const char identify_usage[] =
     "usage: visavis identify COLLECTION IMAGE... [--top N] [--fpir RATE] [--tag TAG] "
     "[--explain]\n\n"
@@ -25,73 +23,28 @@ static const char identify_usage[] =
     "  --tag TAG          only among identities with this tag\n"
     "  --explain          the similarity of every example\n"
     "  --face F           all, main, largest or single (default all)\n"
-    "  --precropped       each picture is an aligned face already\n" CLI_ENGINE_HELP
-    "  --data DIR         the server's folder (default $VISAVIS_DATA or the user's data folder)\n";
+    "  --precropped       each picture is an aligned face already\n" CLI_ENGINE_HELP CLI_DATA_HELP;
 
-enum { OPT_DATA = 1, OPT_HELP, OPT_FIRST };
-/* Options that become query parameters of their name, '-' as '_'. */
-static const struct option enrol_options[] = {
-    {"force", no_argument, NULL, OPT_FIRST},
-    {"dry-run", no_argument, NULL, OPT_FIRST},
-    {"face", required_argument, NULL, OPT_FIRST},
-    {"precropped", no_argument, NULL, OPT_FIRST},
-    {"data", required_argument, NULL, OPT_DATA},
-    {"help", no_argument, NULL, OPT_HELP},
-    CLI_ENGINE_OPTIONS,
-    {NULL, 0, NULL, 0},
-};
-static const struct option identify_options[] = {
-    {"top", required_argument, NULL, OPT_FIRST},
-    {"fpir", required_argument, NULL, OPT_FIRST},
-    {"tag", required_argument, NULL, OPT_FIRST},
-    {"explain", no_argument, NULL, OPT_FIRST},
-    {"face", required_argument, NULL, OPT_FIRST},
-    {"precropped", no_argument, NULL, OPT_FIRST},
-    {"data", required_argument, NULL, OPT_DATA},
-    {"help", no_argument, NULL, OPT_HELP},
-    CLI_ENGINE_OPTIONS,
-    {NULL, 0, NULL, 0},
-};
-
-enum { QUERY_NAME_BYTES = 16 };
+/* Those that are query parameters have their names. */
 struct arguments {
-    const char *data;
+    const char *data, *face, *top, *fpir, *tag;
+    bool force, dry_run, explain, precropped;
     struct cli_engine engine;
-    struct {
-        char name[QUERY_NAME_BYTES];
-        const char *value;
-    } query[8];
-    int n;
-    bool help;
 };
-
-static bool parse(struct arguments *a, int argc, char **argv, const struct option *table)
-{
-    int opt, at = 0;
-
-    while ((opt = getopt_long(argc, argv, "", table, &at)) != -1) {
-        if (opt == OPT_DATA) {
-            a->data = optarg;
-        } else if (opt == OPT_HELP) {
-            a->help = true;
-        } else if (opt == OPT_FIRST && a->n < 8) {
-            snprintf(a->query[a->n].name, QUERY_NAME_BYTES, "%s", table[at].name);
-            for (char *p = a->query[a->n].name; *p; p++)
-                if (*p == '-') *p = '_';
-            a->query[a->n++].value = optarg ? optarg : "true";
-        } else if (cli_engine_option(&a->engine, opt, optarg) != 1) {
-            return false;
-        }
-    }
-    return true;
-}
 
 static enum err ask(struct cli_call *c, const struct arguments *a, const char *collection,
                     char *const *images, int n, struct err_info *err)
 {
     cli_call_begin(c, "POST");
     cli_call_param(c, "c", collection);
-    for (int i = 0; i < a->n; i++) cli_call_query(c, a->query[i].name, a->query[i].value);
+    cli_call_query(c, "face", a->face);
+    cli_call_query(c, "top", a->top);
+    cli_call_query(c, "fpir", a->fpir);
+    cli_call_query(c, "tag", a->tag);
+    cli_call_query(c, "force", a->force ? "true" : NULL);
+    cli_call_query(c, "dry_run", a->dry_run ? "true" : NULL);
+    cli_call_query(c, "explain", a->explain ? "true" : NULL);
+    cli_call_query(c, "precropped", a->precropped ? "true" : NULL);
     return cli_call_images(c, images, n, err);
 }
 
@@ -100,16 +53,22 @@ int cli_identify(int argc, char **argv)
     struct arguments a = {0};
     struct err_info err = ERR_INFO_INIT;
     struct cli_call c;
+    struct cli_words w;
+    const struct cli_option options[] = {{"top", .text = &a.top},
+                                         {"fpir", .text = &a.fpir},
+                                         {"tag", .text = &a.tag},
+                                         {"explain", .flag = &a.explain},
+                                         {"face", .text = &a.face},
+                                         {"precropped", .flag = &a.precropped},
+                                         {"data", .text = &a.data},
+                                         CLI_ENGINE_OPTIONS(&a.engine),
+                                         {0}};
 
-    if (!parse(&a, argc, argv, identify_options)) return CLI_ERROR;
-    if (a.help || argc - optind < 2) {
-        fputs(identify_usage, a.help ? stdout : stderr);
-        return a.help ? CLI_OK : CLI_ERROR;
-    }
+    if (!cli_options(&w, argc, argv, options, identify_usage)) return w.code;
+    if (w.n < 2) return cli_usage(identify_usage);
     if (cli_call_open(&c, a.data, &a.engine, &err)) return cli_fail_err(&err);
-    int rc = ask(&c, &a, argv[optind], argv + optind + 1, argc - optind - 1, &err)
-                 ? cli_fail_err(&err)
-                 : cli_call_print(&c, api_identify);
+    int rc = ask(&c, &a, w.word[0], w.word + 1, w.n - 1, &err) ? cli_fail_err(&err)
+                                                               : cli_call_print(&c, api_identify);
     cli_call_close(&c);
     return rc;
 }
@@ -196,32 +155,30 @@ static enum err unmake(struct cli_call *c, const char *collection, const struct 
     return rc == ERR_PRECONDITION || rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-static bool asks_for(const struct arguments *a, const char *name)
-{
-    for (int i = 0; i < a->n; i++)
-        if (!strcmp(a->query[i].name, name)) return true;
-    return false;
-}
-
 int cli_enrol(int argc, char **argv)
 {
     struct arguments a = {0};
     struct err_info err = ERR_INFO_INIT;
     struct who who;
     struct cli_call c;
+    struct cli_words w;
+    const struct cli_option options[] = {{"force", .flag = &a.force},
+                                         {"dry-run", .flag = &a.dry_run},
+                                         {"face", .text = &a.face},
+                                         {"precropped", .flag = &a.precropped},
+                                         {"data", .text = &a.data},
+                                         CLI_ENGINE_OPTIONS(&a.engine),
+                                         {0}};
 
-    if (!parse(&a, argc, argv, enrol_options)) return CLI_ERROR;
-    if (a.help || argc - optind < 3) {
-        fputs(enrol_usage, a.help ? stdout : stderr);
-        return a.help ? CLI_OK : CLI_ERROR;
-    }
-    const char *collection = argv[optind];
+    if (!cli_options(&w, argc, argv, options, enrol_usage)) return w.code;
+    if (w.n < 3) return cli_usage(enrol_usage);
+    const char *collection = w.word[0];
     if (cli_call_open(&c, a.data, &a.engine, &err)) return cli_fail_err(&err);
-    enum err failed = find_or_make(&who, &c, collection, argv[optind + 1], &err);
-    if (!failed) failed = ask(&c, &a, collection, argv + optind + 2, argc - optind - 2, &err);
+    enum err failed = find_or_make(&who, &c, collection, w.word[1], &err);
+    if (!failed) failed = ask(&c, &a, collection, w.word + 2, w.n - 2, &err);
     if (!failed) cli_call_param(&c, "i", who.id);
     int rc = failed ? cli_fail_err(&err) : cli_call_print(&c, api_enrol);
-    if (who.made && (rc || asks_for(&a, "dry_run")) && unmake(&c, collection, &who, &err))
+    if (who.made && (rc || a.dry_run) && unmake(&c, collection, &who, &err))
         rc = cli_fail_err(&err);
     cli_call_close(&c);
     return rc;

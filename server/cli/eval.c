@@ -1,11 +1,9 @@
 /* `visavis eval`: how good is it, on labelled pictures. Prints one JSON object; with --out also
  * eval.json, eval.html and calibration.json there. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "engine/base/mem.h"
 #include "server/api/face_json.h"
@@ -45,43 +43,11 @@ static const char help[] =
     "  --face F           which face of a picture: main, largest or single (default "
     "main)\n" CLI_ENGINE_HELP;
 
-enum {
-    OPT_PAIRS = 1,
-    OPT_TUNE,
-    OPT_IMAGES,
-    OPT_ALL,
-    OPT_EXCLUDE,
-    OPT_NEAREST,
-    OPT_SPLIT,
-    OPT_IDENTIFY,
-    OPT_OUT,
-    OPT_SAVE,
-    OPT_SOURCE,
-    OPT_FACE,
-    OPT_PRESETS,
-    OPT_HELP
-};
-static const struct option long_options[] = {{"pairs", required_argument, NULL, OPT_PAIRS},
-                                             {"tune", required_argument, NULL, OPT_TUNE},
-                                             {"images", required_argument, NULL, OPT_IMAGES},
-                                             {"all-pairs", required_argument, NULL, OPT_ALL},
-                                             {"exclude", required_argument, NULL, OPT_EXCLUDE},
-                                             {"nearest", required_argument, NULL, OPT_NEAREST},
-                                             {"split-half", no_argument, NULL, OPT_SPLIT},
-                                             {"identify", required_argument, NULL, OPT_IDENTIFY},
-                                             {"out", required_argument, NULL, OPT_OUT},
-                                             {"save", no_argument, NULL, OPT_SAVE},
-                                             {"source", required_argument, NULL, OPT_SOURCE},
-                                             {"face", required_argument, NULL, OPT_FACE},
-                                             {"presets", required_argument, NULL, OPT_PRESETS},
-                                             {"help", no_argument, NULL, OPT_HELP},
-                                             CLI_ENGINE_OPTIONS,
-                                             {0}};
-
 struct eval {
     const char *pairs_file, *tune_file, *images_dir, *all_dir, *exclude_file, *out_dir, *presets;
+    const char *identify_dir, *source_name;
     int nearest;
-    bool split_half, identify, save;
+    bool split_half, save;
     enum face_select face;
     struct cli_engine engine_options;
     char source[128], command[512];
@@ -99,72 +65,22 @@ struct eval {
     char model[64];
 };
 
-static const char *base_name(const char *path)
-{
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/') n--;
-    size_t i = n;
-    while (i > 0 && path[i - 1] != '/') i--;
-    return path + i;
-}
-
 /* Adds " --option name" to the command that is written down: names of files without their folders.
  */
 static void add_to_command(struct eval *v, const char *option, const char *value)
 {
     const size_t n = strlen(v->command);
-    const char *base = value ? base_name(value) : "";
+    int len;
+    const char *last = cli_last_part(&len, value);
 
-    snprintf(v->command + n, sizeof v->command - n, " --%s%s%.*s", option, *base ? " " : "",
-             (int)strcspn(base, "/"), base);
-}
-
-static bool take_option(struct eval *v, int opt)
-{
-    switch (opt) {
-    case OPT_PAIRS:
-        v->pairs_file = optarg;
-        return true;
-    case OPT_TUNE:
-        v->tune_file = optarg;
-        return true;
-    case OPT_IMAGES:
-        v->images_dir = optarg;
-        return true;
-    case OPT_ALL:
-        v->all_dir = optarg;
-        return true;
-    case OPT_EXCLUDE:
-        v->exclude_file = optarg;
-        return true;
-    case OPT_NEAREST:
-        return cli_int(&v->nearest, "--nearest", optarg, 0, 10000);
-    case OPT_SPLIT:
-        return v->split_half = true;
-    case OPT_IDENTIFY:
-        v->all_dir = optarg;
-        return v->identify = true;
-    case OPT_OUT:
-        v->out_dir = optarg;
-        return true;
-    case OPT_SAVE:
-        return v->save = true;
-    case OPT_SOURCE:
-        snprintf(v->source, sizeof v->source, "%s", optarg);
-        return true;
-    case OPT_PRESETS:
-        v->presets = optarg;
-        return true;
-    case OPT_FACE:
-        return cli_face(&v->face, optarg);
-    default:
-        return cli_engine_option(&v->engine_options, opt, optarg) > 0;
-    }
+    snprintf(v->command + n, sizeof v->command - n, " --%s%s%.*s", option, len ? " " : "", len,
+             last);
 }
 
 /* Which options go together. */
 static bool check_options(struct eval *v)
 {
+    if (v->identify_dir) v->all_dir = v->identify_dir;
     const char *from = v->all_dir ? v->all_dir : v->pairs_file;
 
     if (!v->all_dir == !v->pairs_file) return cli_fail("give either --pairs or --all-pairs"), false;
@@ -179,16 +95,17 @@ static bool check_options(struct eval *v)
                    "--save with --average, --preset or --presets would calibrate what the model "
                    "does not do by itself"),
                false;
-    if (!*v->source) {
-        const char *name = base_name(from);
-        size_t n = strcspn(name, "/");
-        if (v->pairs_file && memchr(name, '.', n))
-            n = (size_t)((char *)memchr(name, '.', n) - name);
-        snprintf(v->source, sizeof v->source, "%.*s%s", (int)(n > 100 ? 100 : n), name,
+    if (v->source_name) {
+        snprintf(v->source, sizeof v->source, "%s", v->source_name);
+    } else {
+        int n;
+        const char *name = cli_last_part(&n, from);
+        if (v->pairs_file && memchr(name, '.', (size_t)n)) n = (int)strcspn(name, ".");
+        snprintf(v->source, sizeof v->source, "%.*s%s", n > 100 ? 100 : n, name,
                  v->all_dir ? "-all-pairs" : "");
     }
     snprintf(v->command, sizeof v->command, "visavis eval");
-    add_to_command(v, v->identify ? "identify" : v->all_dir ? "all-pairs" : "pairs", from);
+    add_to_command(v, v->identify_dir ? "identify" : v->all_dir ? "all-pairs" : "pairs", from);
     if (v->tune_file) add_to_command(v, "tune", v->tune_file);
     if (v->images_dir) add_to_command(v, "images", v->images_dir);
     if (v->exclude_file) add_to_command(v, "exclude", v->exclude_file);
@@ -310,7 +227,7 @@ static enum err measure_pairs(struct eval *v, struct err_info *err)
 static enum err measure_all(struct eval *v, struct err_info *err)
 {
     AUTO_BUF struct buf text = BUF_INIT(TEXT_MAX_BYTES);
-    struct eval_all_options o = {NULL, v->nearest, v->split_half, v->identify};
+    struct eval_all_options o = {NULL, v->nearest, v->split_half, v->identify_dir != NULL};
     struct roc_point cut;
     enum err rc = ERR_OK;
 
@@ -348,35 +265,6 @@ static enum err make_calibration(struct eval *v, struct err_info *err)
     return roc_calibration_json(&v->calibration, v->all_dir ? v->all.roc : v->scores.roc, &o, err);
 }
 
-static enum err write_file(const char *dir, const char *name, const void *data, size_t len,
-                           struct err_info *err)
-{
-    char *path AUTO_FREE = NULL;
-
-    if (asprintf(&path, "%s/%s", dir, name) < 0)
-        return err_set(err, ERR_NOMEM, "no memory for a path");
-    return page_write(path, data, len, err);
-}
-
-/* mkdir -p */
-static enum err make_folder(const char *dir, struct err_info *err)
-{
-    char *path AUTO_FREE = strdup(dir);
-    struct stat st;
-
-    if (!path) return err_set(err, ERR_NOMEM, "no memory for a path");
-    for (char *p = path + 1; *p; p++) {
-        if (*p != '/') continue;
-        *p = 0;
-        (void)mkdir(path, 0777);
-        *p = '/';
-    }
-    (void)mkdir(path, 0777);
-    if (stat(path, &st) || !S_ISDIR(st.st_mode))
-        return err_set(err, ERR_IO, "the folder %s cannot be made", dir);
-    return ERR_OK;
-}
-
 static enum err write_report(struct eval *v, struct err_info *err)
 {
     AUTO_BUF struct buf page = BUF_INIT(HTML_MAX_BYTES);
@@ -394,18 +282,20 @@ static enum err write_report(struct eval *v, struct err_info *err)
 
     snprintf(title, sizeof title, "visavis: %s on %s", engine_embedder(v->engine)->name, v->source);
     if ((rc = eval_html(&page, &r, v->engine, err))) return rc;
-    if ((rc = write_file(v->out_dir, "eval.html", page.data, page.len, err))) return rc;
+    if ((rc = page_write(v->out_dir, "eval.html", page.data, page.len, err))) return rc;
     char *text AUTO_FREE = json_dumps(v->answer, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     if (!text) return err_set(err, ERR_NOMEM, "no memory for the answer");
-    if ((rc = write_file(v->out_dir, "eval.json", text, strlen(text), err))) return rc;
-    return write_file(v->out_dir, "calibration.json", v->calibration, strlen(v->calibration), err);
+    if ((rc = page_write(v->out_dir, "eval.json", text, strlen(text), err))) return rc;
+    return page_write(v->out_dir, "calibration.json", v->calibration, strlen(v->calibration), err);
 }
 
 static enum err run(struct eval *v, struct err_info *err)
 {
     enum err rc;
 
-    if (v->out_dir && (rc = make_folder(v->out_dir, err))) return rc;
+    if (v->out_dir && cli_make_folder(v->out_dir))
+        return err_set(err, ERR_IO, "the folder %s cannot be made: %s", v->out_dir,
+                       strerror(errno));
     if ((rc = find_pictures(v, err))) return rc;
     if ((rc = cli_engine_open(&v->engine, &v->engine_options, err))) return rc;
     snprintf(v->model, sizeof v->model, "%s", engine_embedder(v->engine)->name);
@@ -497,20 +387,32 @@ int cli_eval(int argc, char **argv)
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--glyphs") == 0) return eval_glyphs(argc, argv);
     struct eval *v = calloc(1, sizeof *v);
-    int opt, code = CLI_OK;
+    struct cli_words w;
+    int code;
 
     if (!v) return cli_fail("out of memory");
+    const struct cli_option options[] = {{"pairs", .text = &v->pairs_file},
+                                         {"tune", .text = &v->tune_file},
+                                         {"images", .text = &v->images_dir},
+                                         {"all-pairs", .text = &v->all_dir},
+                                         {"exclude", .text = &v->exclude_file},
+                                         {"nearest", .whole = &v->nearest, .most = 10000},
+                                         {"split-half", .flag = &v->split_half},
+                                         {"identify", .text = &v->identify_dir},
+                                         {"out", .text = &v->out_dir},
+                                         {"save", .flag = &v->save},
+                                         {"source", .text = &v->source_name},
+                                         {"presets", .text = &v->presets},
+                                         {"face", .take = cli_face, .self = &v->face},
+                                         CLI_ENGINE_OPTIONS(&v->engine_options),
+                                         {0}};
     v->face = FACE_MAIN;
-    while (code == CLI_OK && (opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-        if (opt == OPT_HELP) {
-            fputs(help, stdout);
-            release(v);
-            return CLI_OK;
-        }
-        if (!take_option(v, opt)) code = CLI_ERROR;
-    }
-    if (code == CLI_OK && optind < argc) code = cli_fail("\"%s\" is not understood", argv[optind]);
-    if (code == CLI_OK) code = v->presets ? evaluate_presets(v) : evaluate(v, NULL);
+    if (!cli_options(&w, argc, argv, options, help))
+        code = w.code;
+    else if (w.n)
+        code = cli_fail("\"%s\" is not understood", w.word[0]);
+    else
+        code = v->presets ? evaluate_presets(v) : evaluate(v, NULL);
     release(v);
     return code;
 }

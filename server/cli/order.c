@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/cli/cli.h"
+
 enum { PICTURE_MAX_BYTES = 64 << 20, CLASSES_MAX = 1 << 20 };
 
 static bool parse_expect(struct order_check *out, const char *text)
@@ -61,10 +63,9 @@ static enum err update(json_t *answer, const char *models_dir, const char *name,
 enum err order_run(json_t *answer, const struct order_picture *p, const struct order_options *o,
                    const char *models_dir, struct err_info *err)
 {
-    const char *name = json_string_value(json_object_get(answer, "name")),
-               *slash = strrchr(o->picture, '/');
+    const char *name = json_string_value(json_object_get(answer, "name"));
     struct order_result r;
-    enum err rc = engine_check_order(&r, models_dir, name, slash ? slash + 1 : o->picture,
+    enum err rc = engine_check_order(&r, models_dir, name, cli_last_part(NULL, o->picture),
                                      p->bytes.data, p->bytes.len, &p->check, err);
     if (rc) return rc;
     json_object_set_new(answer, "check",

@@ -4,6 +4,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/base/mem.h"
+
+static const char STYLE[] =
+    ":root{color-scheme:light dark}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em}"
+    "h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}"
+    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
+    "td,th{padding:.2em .9em .2em 0;text-align:left;border-bottom:1px solid #8884}"
+    ".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(380px,1fr));gap:1.5em}"
+    "svg{width:100%;height:auto}.g{stroke:#8883}.n,.t{font-size:11px;fill:currentColor}"
+    ".red{color:#c62828}.blue{color:#1769aa}"
+    "figure{margin:0;break-inside:avoid}figcaption{font-size:.8em}";
+
 enum err page_text(struct buf *out, const char *s, struct err_info *err)
 {
     for (; *s; s++) {
@@ -25,6 +38,16 @@ enum err page_text(struct buf *out, const char *s, struct err_info *err)
         }
     }
     return ERR_OK;
+}
+
+enum err page_head(struct buf *out, const char *title, const char *style, struct err_info *err)
+{
+    TRY(buf_puts(out,
+                 "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                 "<meta name=\"viewport\" content=\"width=device-width\"><title>",
+                 err));
+    TRY(page_text(out, title, err));
+    return buf_printf(out, err, "</title><style>%s%s</style></head><body>\n", STYLE, style);
 }
 
 enum err page_svg(struct buf *out, const char *label, struct err_info *err)
@@ -62,12 +85,18 @@ enum err page_tick_x(struct buf *out, double x, const char *label, struct err_in
         x, x, PAGE_TOP, PAGE_TOP + PAGE_PLOT_H, x, PAGE_TOP + PAGE_PLOT_H + 15, label);
 }
 
-enum err page_write(const char *path, const void *data, size_t len, struct err_info *err)
+enum err page_write(const char *dir, const char *name, const void *data, size_t len,
+                    struct err_info *err)
 {
+    char *path AUTO_FREE = NULL;
+
+    if (asprintf(&path, "%s%s%s", dir ? dir : "", dir ? "/" : "", name) < 0) {
+        path = NULL;
+        return err_set(err, ERR_NOMEM, "no memory for a path");
+    }
     FILE *f = fopen(path, "w");
-    if (!f) return err_set(err, ERR_IO, "%s cannot be written: %s", path, strerror(errno));
-    const bool ok = fwrite(data, 1, len, f) == len && !ferror(f);
-    if (fclose(f) || !ok)
-        return err_set(err, ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    const bool ok = f && fwrite(data, 1, len, f) == len;
+    if ((f && fclose(f)) || !ok)
+        return err_set(err, err_of_write(errno), "%s cannot be written: %s", path, strerror(errno));
     return ERR_OK;
 }

@@ -30,6 +30,9 @@ enum { /* of a plot, in its own units */
 /* Escaped for HTML's and XML's text and attributes. */
 NODISCARD enum err page_text(struct buf *out, const char *s, struct err_info *err);
 
+/* A page up to <body>, with the style that all have and more of its own. The caller ends it. */
+NODISCARD enum err page_head(struct buf *out, const char *title, const char *style,
+                             struct err_info *err);
 /* <svg ...>; the caller closes it. */
 NODISCARD enum err page_svg(struct buf *out, const char *label, struct err_info *err);
 NODISCARD enum err page_axis_titles(struct buf *out, const char *x, const char *y,
@@ -38,7 +41,8 @@ NODISCARD enum err page_axis_titles(struct buf *out, const char *x, const char *
 NODISCARD enum err page_tick_y(struct buf *out, double y, const char *label, struct err_info *err);
 NODISCARD enum err page_tick_x(struct buf *out, double x, const char *label, struct err_info *err);
 
-/* ERR_IO, with the reason. */
-NODISCARD enum err page_write(const char *path, const void *data, size_t len, struct err_info *err);
+/* A file of a folder; dir NULL: name is its path. ERR_IO, ERR_STORAGE_FULL, with the reason. */
+NODISCARD enum err page_write(const char *dir, const char *name, const void *data, size_t len,
+                              struct err_info *err);
 
 #endif

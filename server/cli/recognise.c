@@ -1,6 +1,5 @@
 /* `visavis recognise`: what characters pictures of handwriting show. A line of JSON a file; with
  * --draw a sheet of each character beside the examples that are most like it. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +10,6 @@
 #include "server/cli/glyphs.h"
 #include "server/cli/recognise_draw.h"
 
-enum { FILE_MAX_BYTES = 256 << 20 };
-
 static const char help[] =
     "usage: visavis recognise [OPTIONS] IMAGE...\n"
     "  one JSON object a line and file: its characters, line by line, with label, probability and "
@@ -22,17 +19,7 @@ static const char help[] =
     "  --characters TEXT  only these may be the answer\n"
     "  --orientation O    upright or transposed (default: transposed where a small picture's name "
     "begins with emnist)\n"
-    "  --model NAME       (default glyphs, which comes with visavis)\n"
-    "  --models DIR       where the models are (default $VISAVIS_MODELS or the cache folder)\n";
-
-enum { OPT_DRAW = 1, OPT_CHARACTERS, OPT_ORIENTATION, OPT_MODEL, OPT_MODELS, OPT_HELP };
-static const struct option options[] = {{"draw", required_argument, NULL, OPT_DRAW},
-                                        {"characters", required_argument, NULL, OPT_CHARACTERS},
-                                        {"orientation", required_argument, NULL, OPT_ORIENTATION},
-                                        {"model", required_argument, NULL, OPT_MODEL},
-                                        {"models", required_argument, NULL, OPT_MODELS},
-                                        {"help", no_argument, NULL, OPT_HELP},
-                                        {0}};
+    "  --model NAME       (default glyphs, which comes with visavis)\n" CLI_MODELS_HELP;
 
 struct run {
     const char *model, *models, *draw;
@@ -100,13 +87,11 @@ static enum err read_glyphs(json_t *line, struct run *run, const char *name,
 
 static void recognise(struct run *run, const char *name)
 {
-    AUTO_BUF struct buf bytes = BUF_INIT(FILE_MAX_BYTES);
+    AUTO_BUF struct buf bytes = BUF_INIT(CLI_FILE_MAX_BYTES);
     struct err_info err = ERR_INFO_INIT;
     struct train_glyph *g = NULL;
     size_t n = 0;
-    json_t *file = json_string(name),
-           *line = json_pack("{s:o}", "file",
-                             file ? file : json_string("(the name is not valid UTF-8)"));
+    json_t *line = json_pack("{s:o}", "file", cli_name_json(name));
     enum err rc = buf_read_file(&bytes, name, &err);
 
     if (!rc) rc = train_split(&g, &n, bytes.data, bytes.len, run->orientation, name, &err);
@@ -119,55 +104,44 @@ static void recognise(struct run *run, const char *name)
     cli_print(line);
 }
 
-static bool take_option(struct run *r, int opt)
+static bool take_draw(void *self, const char *option, const char *value)
 {
-    switch (opt) {
-    case OPT_DRAW:
-        r->draw = optarg;
-        if (sheet_kind(optarg) >= 0) return true;
-        cli_fail("--draw \"%s\" does not end with .html, .svg or .png", optarg);
-        return false;
-    case OPT_CHARACTERS:
-        r->n_candidates = glyphs_codes(r->candidates, TRAIN_MAX_CLASSES, optarg);
-        if (r->n_candidates > 0) return true;
-        cli_fail("--characters \"%s\": 1 to %d characters in UTF-8", optarg,
-                 (int)TRAIN_MAX_CLASSES);
-        return false;
-    case OPT_ORIENTATION:
-        return cli_orientation(&r->orientation, optarg);
-    case OPT_MODEL:
-        r->model = optarg;
-        return true;
-    default:
-        r->models = optarg;
-        return true;
-    }
+    struct run *r = self;
+    r->draw = value;
+    if (sheet_kind(value) >= 0) return true;
+    cli_fail("--%s \"%s\" does not end with .html, .svg or .png", option, value);
+    return false;
+}
+
+static bool take_characters(void *self, const char *option, const char *value)
+{
+    struct run *r = self;
+    r->n_candidates = glyphs_codes(r->candidates, TRAIN_MAX_CLASSES, value);
+    if (r->n_candidates > 0) return true;
+    cli_fail("--%s \"%s\": 1 to %d characters in UTF-8", option, value, (int)TRAIN_MAX_CLASSES);
+    return false;
 }
 
 int cli_recognise(int argc, char **argv)
 {
     struct run r = {.model = GLYPHS_MODEL};
     struct err_info err = ERR_INFO_INIT;
-    char dir[4096];
-    int opt, code = CLI_OK;
-    while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (opt == OPT_HELP || opt == 'h') {
-            fputs(help, stdout);
-            return CLI_OK;
-        }
-        if (opt == '?') {
-            fputs(help, stderr);
-            return CLI_ERROR;
-        }
-        if (!take_option(&r, opt)) return CLI_ERROR;
-    }
-    if (optind == argc) {
-        fputs(help, stderr);
-        return CLI_ERROR;
-    }
+    char dir[CLI_DIR_BYTES];
+    struct cli_words w;
+    int code = CLI_OK;
+    const struct cli_option options[] = {
+        {"draw", .take = take_draw, .self = &r},
+        {"characters", .take = take_characters, .self = &r},
+        {"orientation", .take = cli_orientation, .self = &r.orientation},
+        {"model", .text = &r.model},
+        {"models", .text = &r.models},
+        {0}};
+
+    if (!cli_options(&w, argc, argv, options, help)) return w.code;
+    if (!w.n) return cli_usage(help);
     if (glyphs_open(&r.reader, cli_models_dir(dir, r.models), r.model, &err))
         return cli_fail_err(&err);
-    for (int i = optind; i < argc; i++) recognise(&r, argv[i]);
+    for (int i = 0; i < w.n; i++) recognise(&r, w.word[i]);
     if (r.draw && sheet_write(&r.sheet, r.draw, &err)) code = cli_fail_err(&err);
     sheet_release(&r.sheet);
     train_reader_close(r.reader);

@@ -141,5 +141,5 @@ enum err sheet_write(const struct sheet *s, const char *path, struct err_info *e
     default:
         TRY(draw_png(&out, s, err));
     }
-    return page_write(path, out.data, out.len, err);
+    return page_write(NULL, path, out.data, out.len, err);
 }

@@ -1,7 +1,6 @@
 /* visavis serve: opens store and engine, serves until SIGTERM or SIGINT, closes in reverse. */
 #include "server/cli/cli.h"
 
-#include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +13,6 @@
 #include "engine/base/log.h"
 #include "server/api/api.h"
 #include "server/api/jobs.h"
-#include "server/cli/data_dir.h"
 
 /* glibc raises both by itself with every big block that is freed, and then keeps whole pictures in
  * the arena of each worker: measured with 16 pictures of 10 megapixels at once, 695 MB stayed; with
@@ -42,103 +40,13 @@ static const char usage[] =
     "  --cluster-memory MB  what one clustering may take (default 1536); more is refused\n"
     "  --routes           print the routes and stop\n" CLI_ENGINE_HELP;
 
-enum {
-    OPT_LISTEN = 1,
-    OPT_DATA,
-    OPT_WORKERS,
-    OPT_QUEUE,
-    OPT_IN_FLIGHT,
-    OPT_HEADER,
-    OPT_BODY,
-    OPT_STALL,
-    OPT_REQUIRE_KEY,
-    OPT_MODEL_MEMORY,
-    OPT_CLUSTER_MEMORY,
-    OPT_ROUTES,
-    OPT_HELP
-};
-
-static const struct option options[] = {
-    {"listen", required_argument, NULL, OPT_LISTEN},
-    {"data", required_argument, NULL, OPT_DATA},
-    {"workers", required_argument, NULL, OPT_WORKERS},
-    {"queue", required_argument, NULL, OPT_QUEUE},
-    {"in-flight", required_argument, NULL, OPT_IN_FLIGHT},
-    {"header-timeout", required_argument, NULL, OPT_HEADER},
-    {"body-timeout", required_argument, NULL, OPT_BODY},
-    {"stall-timeout", required_argument, NULL, OPT_STALL},
-    {"require-key", no_argument, NULL, OPT_REQUIRE_KEY},
-    {"model-memory", required_argument, NULL, OPT_MODEL_MEMORY},
-    {"cluster-memory", required_argument, NULL, OPT_CLUSTER_MEMORY},
-    {"routes", no_argument, NULL, OPT_ROUTES},
-    {"help", no_argument, NULL, OPT_HELP},
-    CLI_ENGINE_OPTIONS,
-    {NULL, 0, NULL, 0},
-};
-
 struct serve {
     const char *listen, *data;
     struct cli_engine engine;
     struct http_options http;
-    bool require_key, help, routes;
+    bool require_key, routes;
     int cluster_memory_mb; /* 0: the default */
 };
-
-static bool set_option(struct serve *s, int opt, const char *value)
-{
-    int n;
-
-    switch (opt) {
-    case OPT_LISTEN:
-        s->listen = value;
-        return true;
-    case OPT_DATA:
-        s->data = value;
-        return true;
-    case OPT_WORKERS:
-        return cli_int(&s->http.workers, "--workers", value, 1, 256);
-    case OPT_QUEUE:
-        return cli_int(&s->http.queue_max, "--queue", value, 1, 100000);
-    case OPT_IN_FLIGHT:
-        if (!cli_int(&n, "--in-flight", value, 1, 1 << 20)) return false;
-        s->http.in_flight_max_bytes = (size_t)n << 20;
-        return true;
-    case OPT_HEADER:
-        return cli_double(&s->http.header_timeout_s, "--header-timeout", value, 0.1, 3600);
-    case OPT_BODY:
-        return cli_double(&s->http.body_timeout_s, "--body-timeout", value, 0.1, 3600);
-    case OPT_STALL:
-        return cli_double(&s->http.stall_timeout_s, "--stall-timeout", value, 0.1, 3600);
-    case OPT_REQUIRE_KEY:
-        s->require_key = true;
-        return true;
-    case OPT_MODEL_MEMORY:
-        return cli_int(&s->engine.options.model_memory_mb, "--model-memory", value, 1, 1 << 20);
-    case OPT_CLUSTER_MEMORY:
-        return cli_int(&s->cluster_memory_mb, "--cluster-memory", value, 1, 1 << 20);
-    case OPT_ROUTES:
-        s->routes = true;
-        return true;
-    case OPT_HELP:
-        s->help = true;
-        return true;
-    default:
-        return cli_engine_option(&s->engine, opt, value) == 1;
-    }
-}
-
-static bool parse(struct serve *s, int argc, char **argv)
-{
-    int opt;
-    const char *env = getenv("VISAVIS_LISTEN");
-
-    s->listen = env && *env ? env : "127.0.0.1:8080";
-    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1)
-        if (!set_option(s, opt, optarg)) return false;
-    if (optind == argc) return true;
-    cli_fail("serve takes no \"%s\"", argv[optind]);
-    return false;
-}
 
 static void say(enum log_level level, const char *msg, const struct err_info *err)
 {
@@ -231,15 +139,31 @@ done:
 
 int cli_serve(int argc, char **argv)
 {
-    struct serve s = {0};
+    const char *env = getenv("VISAVIS_LISTEN");
+    struct serve s = {.listen = env && *env ? env : "127.0.0.1:8080"};
     struct err_info err = ERR_INFO_INIT;
-    char data_dir[DATA_DIR_BYTES];
+    char data_dir[CLI_DIR_BYTES];
+    int in_flight_mib = 0;
+    struct cli_words w;
+    const struct cli_option options[] = {
+        {"listen", .text = &s.listen},
+        {"data", .text = &s.data},
+        {"workers", .whole = &s.http.workers, .least = 1, .most = 256},
+        {"queue", .whole = &s.http.queue_max, .least = 1, .most = 100000},
+        {"in-flight", .whole = &in_flight_mib, .least = 1, .most = 1 << 20},
+        {"header-timeout", .number = &s.http.header_timeout_s, .least = 0.1, .most = 3600},
+        {"body-timeout", .number = &s.http.body_timeout_s, .least = 0.1, .most = 3600},
+        {"stall-timeout", .number = &s.http.stall_timeout_s, .least = 0.1, .most = 3600},
+        {"require-key", .flag = &s.require_key},
+        {"model-memory", .whole = &s.engine.options.model_memory_mb, .least = 1, .most = 1 << 20},
+        {"cluster-memory", .whole = &s.cluster_memory_mb, .least = 1, .most = 1 << 20},
+        {"routes", .flag = &s.routes},
+        CLI_ENGINE_OPTIONS(&s.engine),
+        {0}};
 
-    if (!parse(&s, argc, argv)) return CLI_ERROR;
-    if (s.help) {
-        fputs(usage, stdout);
-        return CLI_OK;
-    }
+    if (!cli_options(&w, argc, argv, options, usage)) return w.code;
+    if (w.n) return cli_fail("serve takes no \"%s\"", w.word[0]);
+    s.http.in_flight_max_bytes = (size_t)in_flight_mib << 20;
     if (s.routes) {
         for (size_t i = 0; i < api_n_routes; i++)
             printf("%s %s\n", api_routes[i].method, api_routes[i].path);

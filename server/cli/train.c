@@ -1,10 +1,7 @@
 /* `visavis train glyphs`: the training engine from the command line. One JSON object: what it was
  * trained with, and the figures. */
-#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
@@ -17,14 +14,7 @@
 #include "server/cli/train_html.h"
 #include "server/cli/train_projection.h"
 
-enum {
-    STEPS_MAX = 1000000,
-    BATCH_MAX = 4096,
-    THREADS_MAX = 256,
-    HTML_MAX_BYTES = 64 << 20,
-    COMMAND_BYTES = 1024
-};
-static const double PROGRESS_SECONDS = 0.5;
+enum { STEPS_MAX = 1000000, BATCH_MAX = 4096, HTML_MAX_BYTES = 64 << 20, COMMAND_BYTES = 1024 };
 
 static const char help[] =
     "usage: visavis train glyphs --data DIR [OPTIONS]\n"
@@ -57,159 +47,13 @@ static const char help[] =
     "  --checkpoint FILE  keep the state there, and go on from it\n"
     "  --threads N        cores to compute on (default: all)\n";
 
-enum {
-    OPT_DATA = 1,
-    OPT_OUT,
-    OPT_REPORT,
-    OPT_LICENSE,
-    OPT_SEED,
-    OPT_SMALL,
-    OPT_STEPS,
-    OPT_BATCH,
-    OPT_LOSS,
-    OPT_MINING,
-    OPT_MARGIN,
-    OPT_OPTIMIZER,
-    OPT_RATE,
-    OPT_DECAY,
-    OPT_DROPOUT,
-    OPT_BALANCE,
-    OPT_PLAIN,
-    OPT_TURNED,
-    OPT_SPLICED,
-    OPT_HOLD_OUT,
-    OPT_ORIENTATION,
-    OPT_CHECKPOINT,
-    OPT_THREADS,
-    OPT_HELP
-};
-static const struct option options[] = {{"data", required_argument, NULL, OPT_DATA},
-                                        {"out", required_argument, NULL, OPT_OUT},
-                                        {"report", required_argument, NULL, OPT_REPORT},
-                                        {"license", required_argument, NULL, OPT_LICENSE},
-                                        {"seed", required_argument, NULL, OPT_SEED},
-                                        {"small", no_argument, NULL, OPT_SMALL},
-                                        {"steps", required_argument, NULL, OPT_STEPS},
-                                        {"batch", required_argument, NULL, OPT_BATCH},
-                                        {"loss", required_argument, NULL, OPT_LOSS},
-                                        {"mining", required_argument, NULL, OPT_MINING},
-                                        {"margin", required_argument, NULL, OPT_MARGIN},
-                                        {"optimizer", required_argument, NULL, OPT_OPTIMIZER},
-                                        {"rate", required_argument, NULL, OPT_RATE},
-                                        {"decay", required_argument, NULL, OPT_DECAY},
-                                        {"dropout", required_argument, NULL, OPT_DROPOUT},
-                                        {"balance", required_argument, NULL, OPT_BALANCE},
-                                        {"plain", no_argument, NULL, OPT_PLAIN},
-                                        {"turned", required_argument, NULL, OPT_TURNED},
-                                        {"spliced", required_argument, NULL, OPT_SPLICED},
-                                        {"hold-out", required_argument, NULL, OPT_HOLD_OUT},
-                                        {"orientation", required_argument, NULL, OPT_ORIENTATION},
-                                        {"checkpoint", required_argument, NULL, OPT_CHECKPOINT},
-                                        {"threads", required_argument, NULL, OPT_THREADS},
-                                        {"help", no_argument, NULL, OPT_HELP},
-                                        {0}};
-
 struct run {
     struct train_options o;
     const char *out, *report, *license;
     int threads;
-    double started, shown;
-    long first;  /* step that this run began with */
-    double loss; /* smoothed */
+    struct cli_steps steps;
     char command[COMMAND_BYTES];
 };
-
-static bool take_number(double *out, const char *option, double least, double most)
-{
-    return cli_double(out, option, optarg, least, most);
-}
-
-static bool take_option(struct run *r, int opt)
-{
-    struct train_options *o = &r->o;
-    int n = 0;
-    switch (opt) {
-    case OPT_DATA:
-        o->data = optarg;
-        return true;
-    case OPT_OUT:
-        r->out = optarg;
-        return true;
-    case OPT_REPORT:
-        r->report = optarg;
-        return true;
-    case OPT_LICENSE:
-        r->license = optarg;
-        return true;
-    case OPT_SEED:
-        if (!cli_int(&n, "--seed", optarg, 0, 1 << 30)) return false;
-        o->seed = (uint64_t)n;
-        return true;
-    case OPT_SMALL:
-        return o->small = true;
-    case OPT_STEPS:
-        if (!cli_int(&n, "--steps", optarg, 1, STEPS_MAX)) return false;
-        o->steps = n;
-        return true;
-    case OPT_BATCH:
-        return cli_int(&o->batch, "--batch", optarg, 1, BATCH_MAX);
-    case OPT_LOSS:
-        o->loss = optarg;
-        return true;
-    case OPT_MINING:
-        o->mining = optarg;
-        return true;
-    case OPT_MARGIN:
-        return take_number(&o->margin, "--margin", 0.001, 2);
-    case OPT_OPTIMIZER:
-        o->optimizer = optarg;
-        return true;
-    case OPT_RATE:
-        return take_number(&o->rate, "--rate", 1e-7, 10);
-    case OPT_DECAY:
-        return take_number(&o->decay, "--decay", 0, 1);
-    case OPT_DROPOUT:
-        return take_number(&o->dropout, "--dropout", 0, 0.9);
-    case OPT_BALANCE:
-        return take_number(&o->balance, "--balance", 0, 1);
-    case OPT_PLAIN:
-        return o->plain = true;
-    case OPT_TURNED:
-        return take_number(&o->turned, "--turned", 0, 1);
-    case OPT_SPLICED:
-        return take_number(&o->spliced, "--spliced", 0, 1);
-    case OPT_HOLD_OUT:
-        o->hold_out = optarg;
-        return true;
-    case OPT_ORIENTATION:
-        return cli_orientation(&o->orientation, optarg);
-    case OPT_CHECKPOINT:
-        o->checkpoint = optarg;
-        return true;
-    default:
-        return cli_int(&r->threads, "--threads", optarg, 1, THREADS_MAX);
-    }
-}
-
-static bool show_progress(void *self, long step, long steps, double loss, double violating)
-{
-    struct run *r = self;
-    const double now = clock_seconds();
-    if (r->started == 0) {
-        r->started = now;
-        r->first = step;
-        r->loss = loss;
-    }
-    r->loss += 0.05 * (loss - r->loss);
-    if (now - r->shown < PROGRESS_SECONDS && step < steps) return true;
-    r->shown = now;
-    if (!isatty(STDERR_FILENO)) return true;
-    const double each = step > r->first ? (now - r->started) / (double)(step - r->first) : 0;
-    fprintf(stderr, "\rstep %ld of %ld, loss %.4f, %.0f %% within the margin, %.0f s left   ", step,
-            steps, r->loss, 100 * violating, each * (double)(steps - step));
-    if (step == steps) fputc('\n', stderr);
-    return true;
-}
 
 /* Whose the sets are that we know, by their names' beginnings. */
 static const char *set_license(const char *name)
@@ -259,9 +103,10 @@ static void keep_command(char out[COMMAND_BYTES], int argc, char **argv)
             i > 1 &&
             (strcmp(argv[i - 1], "--data") == 0 || strcmp(argv[i - 1], "--out") == 0 ||
              strcmp(argv[i - 1], "--report") == 0 || strcmp(argv[i - 1], "--checkpoint") == 0);
-        const char *slash = path ? strrchr(argv[i], '/') : NULL,
-                   *word = slash ? slash + 1 : argv[i], *quote = strchr(word, ' ') ? "'" : "";
-        const int n = snprintf(out + at, COMMAND_BYTES - at, " %s%s%s", quote, word, quote);
+        int len = (int)strlen(argv[i]);
+        const char *word = path ? cli_last_part(&len, argv[i]) : argv[i],
+                   *quote = strchr(word, ' ') ? "'" : "";
+        const int n = snprintf(out + at, COMMAND_BYTES - at, " %s%.*s%s", quote, len, word, quote);
         if (n < 0 || (size_t)n >= COMMAND_BYTES - at) break;
         at += (size_t)n;
     }
@@ -316,7 +161,7 @@ static enum err write_report(const struct run *r, const struct train_report *rep
     AUTO_BUF struct buf page = BUF_INIT(HTML_MAX_BYTES);
     enum err rc = train_html(&page, report, answer, err);
     if (rc) return rc;
-    return page_write(r->report, page.data, page.len, err);
+    return page_write(NULL, r->report, page.data, page.len, err);
 }
 
 static int run(struct run *r)
@@ -326,14 +171,12 @@ static int run(struct run *r)
     struct train_report report;
     struct pool *pool = NULL;
     bool calibrated = false;
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    if (pool_new(&pool, r->threads ? r->threads : online < 1 ? 1 : (int)online, &err))
-        return cli_fail_err(&err);
+    if (pool_new(&pool, cli_cores(r->threads), &err)) return cli_fail_err(&err);
     const struct cores cores = pool_cores(pool);
     const double started = clock_seconds();
     r->o.cores = &cores;
-    r->o.progress = show_progress;
-    r->o.self = r;
+    r->o.progress = cli_steps;
+    r->o.self = &r->steps;
     enum err rc = train_glyphs(&t, &r->o, &err);
     pool_free(pool);
     if (rc) return cli_fail_err(&err);
@@ -358,25 +201,42 @@ static int run(struct run *r)
 int cli_train(int argc, char **argv)
 {
     struct run r = {.o = TRAIN_OPTIONS_DEFAULT};
-    int opt;
+    struct train_options *o = &r.o;
+    int seed = (int)o->seed, steps = (int)o->steps;
+    struct cli_words w;
+    const struct cli_option options[] = {
+        {"data", .text = &o->data},
+        {"out", .text = &r.out},
+        {"report", .text = &r.report},
+        {"license", .text = &r.license},
+        {"seed", .whole = &seed, .most = 1 << 30},
+        {"small", .flag = &o->small},
+        {"steps", .whole = &steps, .least = 1, .most = STEPS_MAX},
+        {"batch", .whole = &o->batch, .least = 1, .most = BATCH_MAX},
+        {"loss", .text = &o->loss},
+        {"mining", .text = &o->mining},
+        {"margin", .number = &o->margin, .least = 0.001, .most = 2},
+        {"optimizer", .text = &o->optimizer},
+        {"rate", .number = &o->rate, .least = 1e-7, .most = 10},
+        {"decay", .number = &o->decay, .most = 1},
+        {"dropout", .number = &o->dropout, .most = 0.9},
+        {"balance", .number = &o->balance, .most = 1},
+        {"plain", .flag = &o->plain},
+        {"turned", .number = &o->turned, .most = 1},
+        {"spliced", .number = &o->spliced, .most = 1},
+        {"hold-out", .text = &o->hold_out},
+        {"orientation", .take = cli_orientation, .self = &o->orientation},
+        {"checkpoint", .text = &o->checkpoint},
+        CLI_THREADS_OPTION(&r.threads),
+        {0}};
+
     if (argc > 1 && strcmp(argv[1], "projection") == 0)
         return train_projection_run(argc - 1, argv + 1);
-    r.o.data = NULL;
+    o->data = NULL;
     keep_command(r.command, argc, argv);
-    while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (opt == OPT_HELP || opt == 'h') {
-            fputs(help, stdout);
-            return CLI_OK;
-        }
-        if (opt == '?') {
-            fputs(help, stderr);
-            return CLI_ERROR;
-        }
-        if (!take_option(&r, opt)) return CLI_ERROR;
-    }
-    if (argc - optind != 1 || strcmp(argv[optind], "glyphs") != 0 || !r.o.data) {
-        fputs(help, stderr);
-        return CLI_ERROR;
-    }
+    if (!cli_options(&w, argc, argv, options, help)) return w.code;
+    if (w.n != 1 || strcmp(w.word[0], "glyphs") != 0 || !o->data) return cli_usage(help);
+    o->seed = (uint64_t)seed;
+    o->steps = steps;
     return run(&r);
 }

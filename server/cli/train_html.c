@@ -20,19 +20,10 @@ enum {
 };
 
 static const char style[] =
-    ":root{color-scheme:light dark}"
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em}"
-    "h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}"
-    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
-    "td,th{padding:.2em .9em .2em 0;text-align:left;border-bottom:1px solid #8884}"
-    ".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(380px,1fr));gap:1.5em}"
-    "svg{width:100%;height:auto}.g{stroke:#8883}.n,.t{font-size:11px;fill:currentColor}"
     ".loss{fill:none;stroke:#1769aa;stroke-width:2}.violating{fill:none;stroke:#c62828}"
-    ".red{color:#c62828}.blue{color:#1769aa}"
     ".scatter text{font-size:9px;fill-opacity:.7}.matrix{max-width:60em}"
     ".mistakes{display:grid;grid-template-columns:repeat(auto-fill,minmax(90px,1fr));gap:.6em}"
-    "figure{margin:0;break-inside:avoid}figure img{width:56px;image-rendering:pixelated}"
-    "figcaption{font-size:.8em}";
+    "figure img{width:56px;image-rendering:pixelated}";
 
 /* --- curves --- */
 
@@ -210,11 +201,8 @@ enum err train_html(struct buf *out, const struct train_report *r, const json_t 
                     struct err_info *err)
 {
     const char *command = json_string_value(json_object_get(answer, "command"));
-    TRY(buf_printf(out, err,
-                   "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                   "<meta name=\"viewport\" content=\"width=device-width\"><title>visavis: a "
-                   "training</title><style>%s</style></head><body>\n<h1>A training</h1>\n<p>",
-                   style));
+    TRY(page_head(out, "visavis: a training", style, err));
+    TRY(buf_puts(out, "<h1>A training</h1>\n<p>", err));
     TRY(page_text(out, command ? command : "", err));
     TRY(buf_printf(out, err, "<br>%zu parameters, %d numbers an embedding, %ld steps</p>\n",
                    r->parameters, r->dim, r->steps));

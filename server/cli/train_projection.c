@@ -2,18 +2,15 @@
  * only where it is better on people it was not trained with. One JSON object with the figures. */
 #include "server/cli/train_projection.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/match.h"
 #include "engine/train.h"
 #include "server/cli/cli.h"
-#include "server/cli/data_dir.h"
 #include "server/cli/eval.h"
 #include "server/cli/train_people.h"
 
@@ -44,42 +41,12 @@ static const char help[] =
     "  --hold X           how strongly the matrix is held to where it began (default 1; 0: not)\n"
     "  --seed N           (default 1)\n" CLI_ENGINE_HELP;
 
-enum {
-    OPT_COLLECTION = 1,
-    OPT_DATA,
-    OPT_IMAGES,
-    OPT_DIM,
-    OPT_NAME,
-    OPT_HELD,
-    OPT_MARGIN,
-    OPT_MINING,
-    OPT_STEPS,
-    OPT_RATE,
-    OPT_HOLD,
-    OPT_SEED,
-    OPT_HELP
-};
-static const struct option options[] = {{"collection", required_argument, NULL, OPT_COLLECTION},
-                                        {"data", required_argument, NULL, OPT_DATA},
-                                        {"images", required_argument, NULL, OPT_IMAGES},
-                                        {"dim", required_argument, NULL, OPT_DIM},
-                                        {"name", required_argument, NULL, OPT_NAME},
-                                        {"held-out", required_argument, NULL, OPT_HELD},
-                                        {"margin", required_argument, NULL, OPT_MARGIN},
-                                        {"mining", required_argument, NULL, OPT_MINING},
-                                        {"steps", required_argument, NULL, OPT_STEPS},
-                                        {"rate", required_argument, NULL, OPT_RATE},
-                                        {"hold", required_argument, NULL, OPT_HOLD},
-                                        {"seed", required_argument, NULL, OPT_SEED},
-                                        {"help", no_argument, NULL, OPT_HELP},
-                                        CLI_ENGINE_OPTIONS,
-                                        {0}};
-
 struct run {
     struct cli_engine engine_options;
     struct train_projection_options o;
     const char *collection, *data, *images, *name;
-    double held_out, shown;
+    double held_out;
+    struct cli_steps steps;
     char source[NAME_BYTES], command[COMMAND_BYTES], base[NAME_BYTES];
 
     struct engine *engine;
@@ -88,48 +55,6 @@ struct run {
     struct roc *before, *after;
     struct train_judgement judgement;
 };
-
-static bool take_option(struct run *r, int opt)
-{
-    int n = 0;
-    switch (opt) {
-    case OPT_COLLECTION:
-        r->collection = optarg;
-        return true;
-    case OPT_DATA:
-        r->data = optarg;
-        return true;
-    case OPT_IMAGES:
-        r->images = optarg;
-        return true;
-    case OPT_DIM:
-        return cli_int(&r->o.dim, "--dim", optarg, 1, TRAIN_PROJECTION_MAX);
-    case OPT_NAME:
-        r->name = optarg;
-        return true;
-    case OPT_HELD:
-        return cli_double(&r->held_out, "--held-out", optarg, 0.05, 0.95);
-    case OPT_MARGIN:
-        return cli_double(&r->o.margin, "--margin", optarg, 0.001, 2);
-    case OPT_MINING:
-        r->o.mining = optarg;
-        return true;
-    case OPT_STEPS:
-        if (!cli_int(&n, "--steps", optarg, 1, STEPS_MAX)) return false;
-        r->o.steps = n;
-        return true;
-    case OPT_RATE:
-        return cli_double(&r->o.rate, "--rate", optarg, 1e-7, 1);
-    case OPT_HOLD:
-        return cli_double(&r->o.hold, "--hold", optarg, 0, 100);
-    case OPT_SEED:
-        if (!cli_int(&n, "--seed", optarg, 0, 1 << 30)) return false;
-        r->o.seed = (uint64_t)n;
-        return true;
-    default:
-        return cli_engine_option(&r->engine_options, opt, optarg) > 0;
-    }
-}
 
 static bool check_options(const struct run *r)
 {
@@ -146,31 +71,15 @@ static bool check_options(const struct run *r)
 static void describe(struct run *r)
 {
     const char *from = r->collection ? r->collection : r->images;
-    size_t n = strlen(from);
-    while (n > 1 && from[n - 1] == '/') n--;
-    size_t i = n;
-    while (r->images && i > 0 && from[i - 1] != '/') i--;
-    if (r->collection) i = 0;
-    snprintf(r->source, sizeof r->source, "%.*s-held-out", (int)(n - i < 48 ? n - i : 48),
-             from + i);
+    int n = (int)strlen(from);
+    if (r->images) from = cli_last_part(&n, from);
+    snprintf(r->source, sizeof r->source, "%.*s-held-out", n < 48 ? n : 48, from);
     snprintf(r->command, sizeof r->command,
              "visavis train projection --model %s --%s %.*s --dim %d --seed %llu --held-out %g "
              "--steps %ld --margin %g --mining %s --rate %g --hold %g",
-             r->base, r->collection ? "collection" : "images", (int)(n - i), from + i, r->o.dim,
+             r->base, r->collection ? "collection" : "images", n, from, r->o.dim,
              (unsigned long long)r->o.seed, r->held_out, r->o.steps, r->o.margin, r->o.mining,
              r->o.rate, r->o.hold);
-}
-
-static bool show_progress(void *self, long step, long steps, double loss, double violating)
-{
-    struct run *r = self;
-    const double now = clock_seconds();
-    if (!isatty(STDERR_FILENO) || (now - r->shown < 0.5 && step < steps)) return true;
-    r->shown = now;
-    fprintf(stderr, "\rstep %ld of %ld, loss %.4f, %.0f %% within the margin   ", step, steps, loss,
-            100 * violating);
-    if (step == steps) fputc('\n', stderr);
-    return true;
 }
 
 /* --- the steps --- */
@@ -190,7 +99,7 @@ static enum err check_name(const struct run *r, struct err_info *err)
 static enum err read_people(struct run *r, struct err_info *err)
 {
     struct train_halves *h = &r->people;
-    char dir[DATA_DIR_BYTES];
+    char dir[CLI_DIR_BYTES];
     enum err rc =
         r->images
             ? train_people_of_folder(h, r->images, r->engine, cli_workers(&r->engine_options),
@@ -224,8 +133,8 @@ static enum err learn(struct run *r, struct err_info *err)
     enum err rc;
 
     r->o.cores = cores;
-    r->o.progress = show_progress;
-    r->o.self = r;
+    r->o.progress = cli_steps;
+    r->o.self = &r->steps;
     if (dim > d)
         return err_set(err, ERR_INVALID, "--dim %d, the embedding of %s has %d dimensions", dim,
                        r->base, d);
@@ -391,22 +300,27 @@ static int run(struct run *r)
 int train_projection_run(int argc, char **argv)
 {
     struct run r = {.held_out = HELD_OUT, .o = TRAIN_PROJECTION_DEFAULT};
-    int opt;
+    int seed = (int)r.o.seed, steps = (int)r.o.steps;
+    struct cli_words w;
+    const struct cli_option options[] = {
+        {"collection", .text = &r.collection},
+        {"data", .text = &r.data},
+        {"images", .text = &r.images},
+        {"dim", .whole = &r.o.dim, .least = 1, .most = TRAIN_PROJECTION_MAX},
+        {"name", .text = &r.name},
+        {"held-out", .number = &r.held_out, .least = 0.05, .most = 0.95},
+        {"margin", .number = &r.o.margin, .least = 0.001, .most = 2},
+        {"mining", .text = &r.o.mining},
+        {"steps", .whole = &steps, .least = 1, .most = STEPS_MAX},
+        {"rate", .number = &r.o.rate, .least = 1e-7, .most = 1},
+        {"hold", .number = &r.o.hold, .most = 100},
+        {"seed", .whole = &seed, .most = 1 << 30},
+        CLI_ENGINE_OPTIONS(&r.engine_options),
+        {0}};
 
-    while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (opt == OPT_HELP || opt == 'h') {
-            fputs(help, stdout);
-            return CLI_OK;
-        }
-        if (opt == '?') {
-            fputs(help, stderr);
-            return CLI_ERROR;
-        }
-        if (!take_option(&r, opt)) return CLI_ERROR;
-    }
-    if (argc != optind) {
-        fputs(help, stderr);
-        return CLI_ERROR;
-    }
+    if (!cli_options(&w, argc, argv, options, help)) return w.code;
+    if (w.n) return cli_usage(help);
+    r.o.seed = (uint64_t)seed;
+    r.o.steps = steps;
     return check_options(&r) ? run(&r) : CLI_ERROR;
 }

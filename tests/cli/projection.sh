@@ -1,6 +1,5 @@
 # `train projection`, sourced by run.sh: a collection of vectors in which a person is known by few of the 128 dimensions, so that a
 # projection helps by construction; the model that it makes, on a real picture; and two refusals.
-run "train projection --help" 0 train projection --help
 run "train projection without a word" 2 train projection
 run "train projection, no name" 2 train projection --images x --dim 8
 says "train projection, no name" "--name"

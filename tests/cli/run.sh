@@ -46,22 +46,31 @@ run "unknown command" 2 frobnicate
 says "unknown command" frobnicate
 run "help" 0 --help
 run "version" 0 --version
-for c in detect embed verify eval cluster; do
-    run "$c --help" 0 $c --help
-    run "$c without arguments" 2 $c
+for c in detect embed classify verify collection enrol identify cluster eval "eval --glyphs" recognise train "train projection" serve \
+    model key audit db; do
+    # shellcheck disable=SC2086
+    for h in --help -h "x y --help"; do
+        run "$c $h" 0 $c $h
+        silent "$c $h"
+        if head -n 1 "$work/out" | grep -qE "^usage: visavis $c"; then ok; else bad "$c $h" "standard output has no help"; fi
+    done
+    # shellcheck disable=SC2086
     run "$c with an unknown option" 2 $c --frobnicate x
+    says "$c with an unknown option" "unrecognized option '--frobnicate'"
+    if [ ! -s "$work/out" ] && [ "$(wc -l <"$work/err")" = 1 ]; then ok; else bad "$c with an unknown option" "says more"; fi
+done
+for c in detect embed verify eval cluster; do
+    run "$c without arguments" 2 $c
     run "$c with a wrong number" 2 $c --threads zero x y
     says "$c with a wrong number" zero
 done
 for c in key audit db collection; do
-    run "$c --help" 0 $c --help
     run "$c without an action" 2 $c
+    says "$c without an action" "usage: visavis $c"
 done
 for c in enrol identify; do
-    run "$c --help" 0 $c --help
     run "$c without pictures" 2 $c cast
     says "$c without pictures" "usage: visavis $c COLLECTION"
-    run "$c with an unknown option" 2 $c cast amy a.jpg --frobnicate
 done
 run "collection, unknown" 2 collection frobnicate cast
 run "collection list with a name" 2 collection list cast
@@ -74,6 +83,8 @@ run "cluster with k of 0" 2 cluster --k 0 x
 says "cluster with k of 0" "k must be"
 run "cluster with no such algorithm" 2 cluster --algorithm magic x
 says "cluster with no such algorithm" magic
+run "cluster with a beginning that several options have" 2 cluster --mi 2 x
+says "cluster with a beginning that several options have" ambiguous
 run "cluster with a cut and a rate" 2 cluster --cut 0.9 --fmr 0.01 x
 run "eval with two kinds of pairs" 2 eval --pairs a --all-pairs b --images c
 run "eval without pictures" 2 eval --pairs a
@@ -87,10 +98,14 @@ holds "verify, no models there" 'lines[0]["error"]["code"]'
 m=$work/models
 small=tests/fuzz/corpus/dlib
 run "model" 2 model
-run "model --help" 0 model --help
 run "model, unknown" 2 model frobnicate
 run "model list with a word" 2 model list x
 run "model list with another's option" 2 model list --batch 2
+says "model list with another's option" "model list does not take that option"
+run "db check with another's option" 2 db check --name x --data "$work/none"
+run "key list with another's option" 2 key list --rate 5 --data "$work/none"
+run "audit list with another's option" 2 audit list --head 00 --data "$work/none"
+says "audit list with another's option" "usage: visavis audit"
 run "model show without a name" 2 model show
 run "model list, no folder" 0 model list --models "$m"
 run "model import" 0 model import $small/resnet-1-channel --models "$m" --name tiny
@@ -207,10 +222,7 @@ models=${VISAVIS_MODELS:-${XDG_CACHE_HOME:-$HOME/.cache}/visavis/models}
 # --- glyphs: train, recognise, eval --glyphs ---
 run "train without a word" 2 train
 run "train, unknown" 2 train faces --data .
-run "train --help" 0 train --help
 run "recognise without pictures" 2 recognise
-run "recognise --help" 0 recognise --help
-run "eval --glyphs --help" 0 eval --glyphs --help
 run "eval --glyphs without labels" 2 eval --glyphs images
 run "train, no data" 2 train glyphs --data "$work/none"
 says "train, no data" "$work/none"
