@@ -14,7 +14,6 @@
 
 void enrol_release(struct enrol *e)
 {
-    for (size_t i = 0; i < e->n; i++) buf_release(&e->item[i].thumbnail);
     for (int i = 0; i < e->n_analyses; i++) analysis_release(&e->analysis[i]);
     faces_in_release(&e->in);
     calibration_free(e->calibration);
@@ -70,8 +69,7 @@ static enum err write_one(struct store_tx *tx, const struct enrol *e, const stru
         x.quality = (double)f->quality;
         memcpy(x.source, item->source, sizeof x.source);
     }
-    const struct store_bytes thumbnail = {item->thumbnail.data, item->thumbnail.len};
-    enum err rc = store_example_add(&row, &id, tx, &x, thumbnail, item->photo, err);
+    enum err rc = store_example_add(&row, &id, tx, &x, item->thumbnail, item->photo, err);
     return rc ? rc : store_example_get_rows(tx, &row, 1, take_json, examples, err);
 }
 

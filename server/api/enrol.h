@@ -11,9 +11,8 @@ enum { ENROL_MAX = 1000 /* faces or embeddings in one call */ };
 struct enrol_item {
     struct gate_face as; /* its embedding is of unit length */
     uint8_t source[STORE_SHA256_BYTES];
-    const char *precision;    /* static */
-    struct store_bytes photo; /* kept with it; borrowed */
-    struct buf thumbnail;     /* owned */
+    const char *precision;               /* static */
+    struct store_bytes thumbnail, photo; /* kept with it; borrowed from the analysis and from in */
 };
 
 struct enrol {

@@ -431,6 +431,31 @@ static void bad_input(void **state)
     assert_int_equal(examples(), 2);
 }
 
+/* Of each face its own, out of the analysis: no photograph is decoded for them again. */
+static void thumbnails(void **state)
+{
+    (void)state;
+    fake_thumbnails = 0;
+    struct asked got = ask(&(struct ask){api_enrol_unassigned, NULL, .image = {"faces"},
+                                         .query = {{"force", "true"}}});
+    assert_int_equal(got.status, 201);
+    done(&got);
+    assert_int_equal(fake_thumbnails, 0);
+    struct store_tx tx = begin_tx();
+    const int64_t last = one(&tx, "SELECT max(row) FROM examples");
+    for (int i = 0; i < 2; i++) {
+        struct buf kept = BUF_INIT(1 << 10);
+        struct err_info err = ERR_INFO_INIT;
+        must(store_example_picture(&kept, &tx, last - 1 + i, STORE_THUMBNAIL, &err), &err);
+        assert_string_equal((char *)kept.data, i ? "\xff\xd8"
+                                                   "1 of 112"
+                                                 : "\xff\xd8"
+                                                   "0 of 112");
+        buf_release(&kept);
+    }
+    roll_back_tx(&tx);
+}
+
 static char *many(int n)
 {
     struct buf b = BUF_INIT(1 << 20);
@@ -658,6 +683,7 @@ int main(void)
         IN_APP(by_force),
         IN_APP(of_nobody),
         IN_APP(bad_input),
+        IN_APP(thumbnails),
         IN_APP(a_thousand_at_once),
         IN_APP(the_same_photograph_at_once),
         IN_APP(moved_to_another_model),
