@@ -35,15 +35,14 @@ static void take_faces(struct enrol *e, int image)
     }
 }
 
-enum err enrol_photos(struct enrol *e, bool all, struct app *app, struct request *rq,
-                      struct reply *rp, struct err_info *err)
+enum err enrol_photos_read(struct enrol *e, bool all, json_t *body, struct request *rq,
+                           struct reply *rp, struct err_info *err)
 {
     struct faces_spec this = spec;
-    size_t faces = 0;
     enum err rc;
 
     this.face = all ? FACE_ALL : FACE_MAIN;
-    if ((rc = faces_in_parse(&e->in, &this, rq, rp, err))) return rc;
+    if ((rc = faces_in_parse_body(&e->in, &this, body, rq, rp, err))) return rc;
     if (!all && e->in.options.select == FACE_ALL)
         return err_set(err, ERR_INVALID,
                        "face is \"all\": the examples of one identity are of one person");
@@ -53,6 +52,15 @@ enum err enrol_photos(struct enrol *e, bool all, struct app *app, struct request
     if (e->collection->is.thumbnails) e->in.options.thumbnail = THUMBNAIL_SIDE;
     e->force = e->in.force;
     e->dry_run = e->in.dry_run;
+    return ERR_OK;
+}
+
+enum err enrol_photos_analyse(struct enrol *e, struct app *app, struct request *rq,
+                              struct reply *rp, struct err_info *err)
+{
+    size_t faces = 0;
+    enum err rc;
+
     if (!(e->analysis = calloc((size_t)e->in.n_images, sizeof *e->analysis)))
         return err_set(err, ERR_NOMEM, "no memory for %d pictures", e->in.n_images);
     while (e->n_analyses < e->in.n_images) {
