@@ -102,6 +102,7 @@ $(UNIT:%.c=$(O)/%): EXTRA_LIBS := -lcmocka
 $(O)/tests/golden/test_nomem $(O)/tests/unit/test_store_nomem: private ldflags += $(foreach f,malloc calloc realloc aligned_alloc,-Wl,--wrap=$(f))
 $(O)/tests/unit/test_index_memory: private ldflags += $(foreach f,malloc calloc realloc aligned_alloc free,-Wl,--wrap=$(f))
 $(O)/tests/unit/test_gallery $(O)/tests/unit/test_clusters_memory: private ldflags += $(foreach f,malloc calloc realloc reallocarray aligned_alloc strdup,-Wl,--wrap=$(f))
+$(O)/tests/unit/test_enrol: private ldflags += -Wl,--wrap=json_loadb
 $(O)/tests/torture/torture $(O)/tests/bench/bench_store: $(call obj,tests/torture/faulty_vfs.c)
 $(O)/tests/torture/torture: $(call obj,tests/torture/crowd.c)
 $(foreach t,$(UNIT) $(BENCH) $(OTHER),$(eval $(O)/$(t:.c=): $(call obj,$(t)) $(SERVER_A) $(IMPORT_A) $(ENGINE_A)))

@@ -170,6 +170,39 @@ static enum err face_chip_png(struct face *f, const uint8_t *chip, int side, str
     return image_encode_png(&f->chip_png, chip, side, side, 3, err);
 }
 
+/* Where a cut of n <= side pixels around the middle begins, so that it stays in the picture. */
+static int cut_from(float middle, int n, int side)
+{
+    const int from = (int)floorf(middle - 0.5f * (float)n);
+    return from < 0 ? 0 : from > side - n ? side - n : from;
+}
+
+/* im: the picture as it came, not as it was turned. */
+static enum err thumbnail(struct buf *jpeg, const struct image *im, const float box[4], int side,
+                          struct err_info *err)
+{
+    AUTO_IMAGE struct image cut = IMAGE_INIT, small = IMAGE_INIT;
+    float half = 0.75f * fmaxf(box[2], box[3]), cx = box[0] + box[2] / 2, cy = box[1] + box[3] / 2;
+    enum err rc;
+
+    if (!(half >= 1) || half > IMAGE_MAX_SIDE || side < 1 || side > THUMBNAIL_MAX_SIDE)
+        return err_set(err, ERR_INVALID, "a thumbnail of %d pixels from a box of %g x %g", side,
+                       (double)box[2], (double)box[3]);
+    const int shorter = im->w < im->h ? im->w : im->h, wanted = (int)ceilf(2 * half);
+    const int n = wanted < shorter ? wanted : shorter;
+    const int x = cut_from(cx, n, im->w), y = cut_from(cy, n, im->h);
+    if ((rc = image_pad(&cut, im, -x, -y, n, n, err))) return rc;
+    if ((rc = image_resize(&small, &cut, side, side, err))) return rc;
+    return image_encode_jpeg(jpeg, &small, 85, err);
+}
+
+static enum err face_thumbnail(struct face *f, const struct image *im, int side,
+                               struct err_info *err)
+{
+    f->thumbnail_jpeg = BUF_INIT((size_t)side * (size_t)side * 4 + 65536);
+    return thumbnail(&f->thumbnail_jpeg, im, f->box, side, err);
+}
+
 /* Points of the turned picture back into the picture as it came. */
 static void points_back(float (*p)[2], int n, const struct image *original, int quarter)
 {
@@ -241,6 +274,7 @@ void analysis_release(struct analysis *a)
         free(f->polygon);
         buf_release(&f->mask_png);
         buf_release(&f->chip_png);
+        buf_release(&f->thumbnail_jpeg);
     }
     free(a->faces);
     *a = (struct analysis){0};
@@ -382,9 +416,14 @@ static enum err analyse(struct engine *e, const struct embedder *m, const uint8_
     a->faces = calloc((size_t)n + 1, sizeof *a->faces);
     if (!a->faces) return err_set(err, ERR_NOMEM, "no memory for %d faces", n);
     a->n = n;
-    if (!o->precropped) return analyse_faces(e, m, &im, o, found, pass, a, err);
-    rc = analyse_precropped(e, m, &im, o, a, err);
-    a->took.embed = since(&mark);
+    if (!o->precropped) {
+        rc = analyse_faces(e, m, &im, o, found, pass, a, err);
+    } else {
+        rc = analyse_precropped(e, m, &im, o, a, err);
+        a->took.embed = since(&mark);
+    }
+    for (int i = 0; !rc && o->thumbnail && i < n; i++)
+        rc = face_thumbnail(&a->faces[i], &im, o->thumbnail, err);
     return rc;
 }
 
@@ -413,31 +452,14 @@ enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
     return ERR_OK;
 }
 
-/* Where a cut of n <= side pixels around the middle begins, so that it stays in the picture. */
-static int cut_from(float middle, int n, int side)
-{
-    const int from = (int)floorf(middle - 0.5f * (float)n);
-    return from < 0 ? 0 : from > side - n ? side - n : from;
-}
-
 enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len, const float box[4],
                           int side, struct buf *jpeg, struct err_info *err)
 {
-    AUTO_IMAGE struct image im = IMAGE_INIT, cut = IMAGE_INIT, small = IMAGE_INIT;
-    float half = 0.75f * fmaxf(box[2], box[3]), cx = box[0] + box[2] / 2, cy = box[1] + box[3] / 2;
-    enum err rc;
+    AUTO_IMAGE struct image im = IMAGE_INIT;
+    const enum err rc = image_decode(&im, bytes, len, err);
 
     (void)e;
-    if (!(half >= 1) || half > IMAGE_MAX_SIDE || side < 1 || side > THUMBNAIL_MAX_SIDE)
-        return err_set(err, ERR_INVALID, "a thumbnail of %d pixels from a box of %g x %g", side,
-                       (double)box[2], (double)box[3]);
-    if ((rc = image_decode(&im, bytes, len, err))) return rc;
-    const int shorter = im.w < im.h ? im.w : im.h, wanted = (int)ceilf(2 * half);
-    const int n = wanted < shorter ? wanted : shorter;
-    const int x = cut_from(cx, n, im.w), y = cut_from(cy, n, im.h);
-    if ((rc = image_pad(&cut, &im, -x, -y, n, n, err))) return rc;
-    if ((rc = image_resize(&small, &cut, side, side, err))) return rc;
-    return image_encode_jpeg(jpeg, &small, 85, err);
+    return rc ? rc : thumbnail(jpeg, &im, box, side, err);
 }
 
 enum err engine_pixels(uint8_t **rgb, int *w, int *h, const uint8_t *bytes, size_t len,

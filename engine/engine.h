@@ -48,6 +48,7 @@ struct analyse_options {
     bool mask;        /* polygon */
     bool mask_png;    /* 8-bit PNG the size of the box */
     bool chip_png;    /* the aligned chip */
+    int thumbnail;    /* the side of a JPEG as engine_thumbnail cuts it; 0: none */
     bool precropped;  /* the picture is the chip already: no detection */
     bool no_retry;    /* only the default pass */
     float min_size;   /* least face, pixels; 0: 20 */
@@ -81,9 +82,9 @@ struct face {
     float (*landmarks)[2];
     int n_polygon; /* mask, or 0 */
     float (*polygon)[2];
-    const char *mask_source; /* "landmarks68" or "mean_outline" */
-    int mask_box[4];         /* x, y, w, h of mask_png */
-    struct buf mask_png, chip_png;
+    const char *mask_source;                       /* "landmarks68" or "mean_outline" */
+    int mask_box[4];                               /* x, y, w, h of mask_png */
+    struct buf mask_png, chip_png, thumbnail_jpeg; /* empty where not asked for */
 };
 
 struct timings { /* milliseconds of wall clock */
@@ -112,7 +113,8 @@ NODISCARD enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t
 void analysis_release(struct analysis *a);
 
 /* A thumbnail of a face: JPEG of side x side pixels cut generously around the box, from the
- * picture's bytes; less generously where the picture ends. For reports. */
+ * picture's bytes; less generously where the picture ends. For reports. It decodes the picture:
+ * where that is to be analysed anyway, analyse_options.thumbnail gives the same bytes without. */
 NODISCARD enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len,
                                     const float box[4], int side, struct buf *jpeg,
                                     struct err_info *err);

@@ -1,60 +1,40 @@
 #include "server/api/api.h"
 
 #include "server/api/access_json.h"
-#include "server/api/cursor.h"
+#include "server/api/page.h"
 
 #include <string.h>
 
 static const char *const parameters[] = {"cursor", "limit", "order", NULL};
 
-struct page {
-    int64_t from, last;
-    int limit, n;
-    bool newest_first, more;
-    json_t *items;
+struct listing {
+    bool newest_first;
+    struct page *page;
 };
 
-static enum err add(void *self, const struct store_audit *a, struct err_info *err)
+static enum err take_entry(void *self, const struct store_audit *a, struct err_info *err)
 {
-    struct page *p = self;
-
-    if (p->n == p->limit) {
-        p->more = true;
-        return ERR_OK;
-    }
-    p->n++;
-    p->last = a->seq;
-    if (json_array_append_new(p->items, audit_json(a)))
-        return err_set(err, ERR_NOMEM, "no memory for the audit log");
-    return ERR_OK;
+    return page_add(self, a->seq, audit_json(a), err);
 }
 
-static enum err read_page(struct store_tx *tx, void *self, struct err_info *err)
+static enum err list_job(struct store_tx *tx, void *arg, struct err_info *err)
 {
-    struct page *p = self;
-    return store_audit_list(tx, p->from, p->newest_first, p->limit + 1, add, p, err);
+    const struct listing *l = arg;
+    return store_audit_list(tx, l->page->after, l->newest_first, l->page->limit + 1, take_entry,
+                            l->page, err);
 }
 
 /* GET /v1/audit: who did what, when. */
 enum err api_audit(struct app *app, struct request *rq, struct reply *rp, struct err_info *err)
 {
     const char *order = request_query(rq, "order");
-    struct page p = {.newest_first = !order || !strcmp(order, "newest")};
-    struct cursor next;
-    enum err rc;
+    AUTO_PAGE struct page page = {0};
+    struct listing l = {!order || !strcmp(order, "newest"), &page};
+    enum err rc = request_query_only(rq, parameters, err);
 
-    if ((rc = request_query_only(rq, parameters, err)) || (rc = cursor_limit(&p.limit, rq, err)) ||
-        (rc = cursor_read(&p.from, app, rq, err)))
-        return rc;
-    if (!p.newest_first && strcmp(order, "oldest") != 0)
+    if (rc || (rc = page_read(&page, app, rq, err))) return rc;
+    if (!l.newest_first && strcmp(order, "oldest") != 0)
         return err_set(err, ERR_INVALID, "order is \"%.40s\"; it takes newest or oldest", order);
-    if (!(p.items = json_array())) return err_set(err, ERR_NOMEM, "no memory for the audit log");
-    if ((rc = store_read(app->store, read_page, &p, err))) {
-        json_decref(p.items);
-        return rc;
-    }
-    if (p.more) cursor_make(&next, app, rq, p.last);
-    return reply_json(
-        rp, 200, json_pack("{s:o, s:s?}", "items", p.items, "next_cursor", p.more ? next.s : NULL),
-        err);
+    if ((rc = store_read(app->store, list_job, &l, err))) return rc;
+    return page_reply(&page, app, rq, rp, err);
 }

@@ -4,12 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum err body_parse(json_t **out, const struct request *rq, const char *const *fields,
-                    struct err_info *err)
+enum err body_load(json_t **out, const struct request *rq, struct err_info *err)
 {
     json_error_t why;
-    const char *key;
-    const json_t *value;
 
     json_t *body = json_loadb((const char *)rq->body, rq->body_len, JSON_REJECT_DUPLICATES, &why);
     if (!body)
@@ -19,6 +16,15 @@ enum err body_parse(json_t **out, const struct request *rq, const char *const *f
         json_decref(body);
         return err_set(err, ERR_INVALID, "the JSON body is not an object");
     }
+    *out = body;
+    return ERR_OK;
+}
+
+enum err body_only(json_t *body, const char *const *fields, struct err_info *err)
+{
+    const char *key;
+    const json_t *value;
+
     json_object_foreach(body, key, value)
     {
         size_t i = 0;
@@ -26,11 +32,20 @@ enum err body_parse(json_t **out, const struct request *rq, const char *const *f
         if (fields[i]) continue;
         char known[200];
         request_list_names(known, sizeof known, fields);
-        err_set(err, ERR_INVALID, "unknown JSON field \"%.64s\"; this route takes %s", key, known);
-        json_decref(body);
-        return ERR_INVALID;
+        return err_set(err, ERR_INVALID, "unknown JSON field \"%.64s\"; this route takes %s", key,
+                       known);
     }
-    *out = body;
+    return ERR_OK;
+}
+
+enum err body_parse(json_t **out, const struct request *rq, const char *const *fields,
+                    struct err_info *err)
+{
+    json_auto_t *body = NULL;
+    enum err rc = body_load(&body, rq, err);
+
+    if (rc || (rc = body_only(body, fields, err))) return rc;
+    *out = json_incref(body);
     return ERR_OK;
 }
 

@@ -1,5 +1,5 @@
-/* A JSON body that is not pictures: an object with known fields, each of its type and within its
- * limits. Every function that fails names the field. */
+/* A JSON body: an object with known fields, each of its type and within its limits. Every function
+ * that fails names the field. Pictures and their options are read by faces_in.h. */
 #ifndef VISAVIS_SERVER_API_BODY_H
 #define VISAVIS_SERVER_API_BODY_H
 
@@ -7,8 +7,11 @@
 
 #include <jansson.h>
 
-/* *out is the caller's: an object that has no other fields than these (NULL at the end).
- * ERR_BAD_JSON; ERR_INVALID: no object, or another field. */
+/* *out is the caller's: an object. ERR_BAD_JSON; ERR_INVALID: something else. */
+NODISCARD enum err body_load(json_t **out, const struct request *rq, struct err_info *err);
+/* ERR_INVALID: body has a field that is not one of these (NULL at the end). */
+NODISCARD enum err body_only(json_t *body, const char *const *fields, struct err_info *err);
+/* Both. */
 NODISCARD enum err body_parse(json_t **out, const struct request *rq, const char *const *fields,
                               struct err_info *err);
 

@@ -96,19 +96,3 @@ enum err cursor_read(int64_t *after, const struct app *app, const struct request
     *after = (int64_t)position;
     return ERR_OK;
 }
-
-enum err cursor_limit(int *out, const struct request *rq, struct err_info *err)
-{
-    const char *text = request_query(rq, "limit");
-    char *end;
-
-    *out = PAGE_LIMIT;
-    if (!text) return ERR_OK;
-    const long n = strtol(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || n < 1 || n > PAGE_LIMIT_MAX)
-        return err_set(err, ERR_INVALID,
-                       "limit is \"%.40s\", it must be a whole number from 1 to %d", text,
-                       PAGE_LIMIT_MAX);
-    *out = (int)n;
-    return ERR_OK;
-}

@@ -8,7 +8,7 @@
 #include "server/api/app.h"
 #include "server/http/request.h"
 
-enum { CURSOR_CHARS = 32, PAGE_LIMIT = 100, PAGE_LIMIT_MAX = 1000 };
+enum { CURSOR_CHARS = 32 };
 struct cursor {
     char s[CURSOR_CHARS + 1]; /* letters, digits, '-' and '_' */
 };
@@ -21,7 +21,5 @@ void cursor_make(struct cursor *out, const struct app *app, const struct request
  * query. */
 NODISCARD enum err cursor_read(int64_t *after, const struct app *app, const struct request *rq,
                                struct err_info *err);
-/* ?limit=, 1..PAGE_LIMIT_MAX; PAGE_LIMIT where it is not given. ERR_INVALID. */
-NODISCARD enum err cursor_limit(int *out, const struct request *rq, struct err_info *err);
 
 #endif

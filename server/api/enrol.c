@@ -4,6 +4,7 @@
 
 #include "engine/base/mem.h"
 #include "server/api/api.h"
+#include "server/api/body.h"
 #include "server/api/bound.h"
 #include "server/api/decide.h"
 #include "server/api/gallery_json.h"
@@ -14,7 +15,6 @@
 
 void enrol_release(struct enrol *e)
 {
-    for (size_t i = 0; i < e->n; i++) buf_release(&e->item[i].thumbnail);
     for (int i = 0; i < e->n_analyses; i++) analysis_release(&e->analysis[i]);
     faces_in_release(&e->in);
     calibration_free(e->calibration);
@@ -70,8 +70,7 @@ static enum err write_one(struct store_tx *tx, const struct enrol *e, const stru
         x.quality = (double)f->quality;
         memcpy(x.source, item->source, sizeof x.source);
     }
-    const struct store_bytes thumbnail = {item->thumbnail.data, item->thumbnail.len};
-    enum err rc = store_example_add(&row, &id, tx, &x, thumbnail, item->photo, err);
+    enum err rc = store_example_add(&row, &id, tx, &x, item->thumbnail, item->photo, err);
     return rc ? rc : store_example_get_rows(tx, &row, 1, take_json, examples, err);
 }
 
@@ -163,6 +162,20 @@ static enum err ask_gate(json_t **problems, struct enrol *e, struct app *app, st
     return gate_check(problems, app, e->collection, e->calibration, e->identity, faces, e->n, err);
 }
 
+/* What was sent: photographs, into e->in, or embeddings, as items. The JSON body is parsed here,
+ * once for either; what is no JSON object is left to enrol_photos_read, which looks at the query
+ * first and then says what is wrong with the body. */
+static enum err read_request(struct enrol *e, bool all, struct request *rq, struct reply *rp,
+                             struct err_info *err)
+{
+    struct err_info ignored = ERR_INFO_INIT;
+    json_auto_t *body = NULL;
+
+    if (rq->body_kind == BODY_JSON && body_load(&body, rq, &ignored)) body = NULL;
+    return enrol_has_vectors(body) ? enrol_vectors(e, body, rq, err)
+                                   : enrol_photos_read(e, all, body, rq, rp, err);
+}
+
 static enum err enrol(struct enrol *e, const char *identity, struct app *app, struct request *rq,
                       struct reply *rp, struct err_info *err)
 {
@@ -173,9 +186,8 @@ static enum err enrol(struct enrol *e, const char *identity, struct app *app, st
     enum err rc;
 
     if (identity && (rc = store_read(app->store, owner_job, &o, err))) return rc;
-    rc = enrol_has_vectors(rq) ? enrol_vectors(e, rq, err)
-                               : enrol_photos(e, !identity, app, rq, rp, err);
-    if (rc) return rc;
+    if ((rc = read_request(e, !identity, rq, rp, err))) return rc;
+    if (!e->sent && (rc = enrol_photos_analyse(e, app, rq, rp, err))) return rc;
     if (!e->n) return err_set(err, ERR_NO_FACE, "no face was found in any of the pictures");
     /* by force they come in whatever it says */
     if ((e->dry_run || !e->force) && (rc = ask_gate(&problems, e, app, err))) return rc;

@@ -10,10 +10,8 @@
 
 static const char *const fields[] = {"embedding", "embeddings", "recipe", "force", "dry_run", NULL};
 
-bool enrol_has_vectors(const struct request *rq)
+bool enrol_has_vectors(const json_t *body)
 {
-    if (rq->body_kind != BODY_JSON) return false;
-    json_auto_t *body = json_loadb((const char *)rq->body, rq->body_len, 0, NULL);
     return json_object_get(body, "embedding") || json_object_get(body, "embeddings");
 }
 
@@ -66,18 +64,17 @@ static enum err read_all(struct enrol *e, struct request *rq, const json_t *list
     return ERR_OK;
 }
 
-enum err enrol_vectors(struct enrol *e, struct request *rq, struct err_info *err)
+enum err enrol_vectors(struct enrol *e, json_t *body, struct request *rq, struct err_info *err)
 {
     static const char *const parameters[] = {"force", "dry_run", NULL};
     const char *recipe = NULL;
-    json_auto_t *body = NULL, *single = NULL;
+    json_auto_t *single = NULL;
     enum err rc;
 
     if ((rc = request_query_only(rq, parameters, err)) ||
         (rc = request_query_bool(&e->force, rq, "force", err)) ||
         (rc = request_query_bool(&e->dry_run, rq, "dry_run", err)) ||
-        (rc = body_parse(&body, rq, fields, err)) ||
-        (rc = body_bool(&e->force, body, "force", err)) ||
+        (rc = body_only(body, fields, err)) || (rc = body_bool(&e->force, body, "force", err)) ||
         (rc = body_bool(&e->dry_run, body, "dry_run", err)) ||
         (rc = body_text(&recipe, body, "recipe", 64, err)))
         return rc;

@@ -2,13 +2,13 @@
 #include "server/api/api.h"
 
 #include "engine/base/mem.h"
-#include "server/api/cursor.h"
 #include "server/api/gallery_json.h"
+#include "server/api/page.h"
 #include "server/api/write.h"
 
 #include <string.h>
 
-enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000, PICTURE_MAX_BYTES = 64 << 20 };
+enum { PICTURE_MAX_BYTES = 64 << 20 };
 static const char *const no_parameters[] = {NULL};
 
 /* --- GET .../examples, of one identity or of the whole collection --- */
@@ -17,19 +17,12 @@ struct listing {
     const struct gallery_collection *collection;
     const char *identity; /* NULL: of any, or, where unassigned, of nobody */
     bool unassigned;
-    int64_t after, last;
-    int limit, n;
-    json_t *items;
+    struct page *page;
 };
 
 static enum err take_item(void *self, const struct store_example *e, struct err_info *err)
 {
-    struct listing *l = self;
-    if (l->n++ == l->limit) return ERR_OK; /* one more than a page: there is a next one */
-    l->last = e->row;
-    return json_array_append_new(l->items, example_json(e))
-               ? err_set(err, ERR_NOMEM, "no memory for a list")
-               : ERR_OK;
+    return page_add(self, e->row, example_json(e), err);
 }
 
 static enum err list_job(struct store_tx *tx, void *arg, struct err_info *err)
@@ -41,8 +34,8 @@ static enum err list_job(struct store_tx *tx, void *arg, struct err_info *err)
     if (l->identity &&
         (rc = store_identity_row(&identity, tx, l->collection->is.row, l->identity, err)))
         return rc;
-    return store_example_list(tx, l->collection->is.row, identity, l->after, l->limit + 1,
-                              take_item, l, err);
+    return store_example_list(tx, l->collection->is.row, identity, l->page->after,
+                              l->page->limit + 1, take_item, l->page, err);
 }
 
 enum err api_examples_list(struct app *app, struct request *rq, struct reply *rp,
@@ -50,26 +43,17 @@ enum err api_examples_list(struct app *app, struct request *rq, struct reply *rp
 {
     static const char *const parameters[] = {"limit", "cursor", "unassigned", NULL};
     AUTO_GALLERY struct gallery_collection *c = NULL;
-    struct listing l = {.identity = request_param(rq, "i"), .limit = LIMIT_DEFAULT};
-    struct cursor next;
+    AUTO_PAGE struct page page = {0};
+    struct listing l = {.identity = request_param(rq, "i"), .page = &page};
     enum err rc = request_query_only(rq, parameters, err);
 
     if (rc || (rc = gallery_hold(&c, app->gallery, request_param(rq, "c"), err)) ||
-        (rc = cursor_read(&l.after, app, rq, err)) ||
-        (rc = request_query_int(&l.limit, rq, "limit", 1, LIMIT_MAX, err)) ||
+        (rc = page_read(&page, app, rq, err)) ||
         (rc = request_query_bool(&l.unassigned, rq, "unassigned", err)))
         return rc;
     l.collection = c;
-    if (!(l.items = json_array())) return err_set(err, ERR_NOMEM, "no memory for a list");
-    if ((rc = store_read(app->store, list_job, &l, err))) {
-        json_decref(l.items);
-        return rc;
-    }
-    const bool more = l.n > l.limit;
-    if (more) cursor_make(&next, app, rq, l.last);
-    return reply_json(
-        rp, 200, json_pack("{s:o, s:s?}", "items", l.items, "next_cursor", more ? next.s : NULL),
-        err);
+    if ((rc = store_read(app->store, list_job, &l, err))) return rc;
+    return page_reply(&page, app, rq, rp, err);
 }
 
 /* --- one example: .../examples/{e}, also below an identity --- */

@@ -2,8 +2,8 @@
 
 #include "engine/base/mem.h"
 #include "server/api/api.h"
+#include "server/api/body.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
@@ -208,20 +208,13 @@ static enum err json_option(struct texts *t, const char *name, const json_t *val
 }
 
 static enum err from_json(struct faces_in *in, struct texts *t, const struct faces_spec *spec,
-                          struct request *rq, struct reply *rp, struct err_info *err)
+                          json_t *body, struct request *rq, struct reply *rp, struct err_info *err)
 {
-    json_error_t why;
     const char *key;
     json_t *value;
     enum err rc = ERR_OK;
 
-    json_auto_t *root =
-        json_loadb((const char *)rq->body, rq->body_len, JSON_REJECT_DUPLICATES, &why);
-    if (!root)
-        return err_set(err, ERR_BAD_JSON, "the body is not JSON: line %d, column %d: %s", why.line,
-                       why.column, why.text);
-    if (!json_is_object(root)) return err_set(err, ERR_INVALID, "the JSON body is not an object");
-    json_object_foreach(root, key, value)
+    json_object_foreach(body, key, value)
     {
         const int image = image_index(spec, key);
         if (image < 0 && !listed(spec->option, key))
@@ -360,18 +353,22 @@ static enum err check_images(const struct faces_in *in, const struct faces_spec 
     return ERR_OK;
 }
 
-enum err faces_in_parse(struct faces_in *out, const struct faces_spec *spec, struct request *rq,
-                        struct reply *rp, struct err_info *err)
+enum err faces_in_parse_body(struct faces_in *out, const struct faces_spec *spec, json_t *body,
+                             struct request *rq, struct reply *rp, struct err_info *err)
 {
+    json_auto_t *own = NULL;
     struct faces_in in = {.options = {.select = spec->face}, .top = spec->top};
     struct texts t = {0};
     enum err rc;
 
     while (!spec->several && spec->image[in.n_images]) in.n_images++;
     rc = from_query(&t, spec, rq, err);
-    if (!rc)
-        rc = rq->body_kind == BODY_JSON ? from_json(&in, &t, spec, rq, rp, err)
-                                        : from_form(&in, &t, spec, rq, err);
+    if (!rc && rq->body_kind == BODY_JSON) {
+        if (!body && !(rc = body_load(&own, rq, err))) body = own;
+        if (!rc) rc = from_json(&in, &t, spec, body, rq, rp, err);
+    } else if (!rc) {
+        rc = from_form(&in, &t, spec, rq, err);
+    }
     if (!rc) rc = parse_options(&in, &t, err);
     if (!rc) rc = check_images(&in, spec, rq, rp, err);
     if (rc) {
@@ -380,6 +377,12 @@ enum err faces_in_parse(struct faces_in *out, const struct faces_spec *spec, str
     }
     *out = in;
     return ERR_OK;
+}
+
+enum err faces_in_parse(struct faces_in *out, const struct faces_spec *spec, struct request *rq,
+                        struct reply *rp, struct err_info *err)
+{
+    return faces_in_parse_body(out, spec, NULL, rq, rp, err);
 }
 
 void faces_in_release(struct faces_in *in)

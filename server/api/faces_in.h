@@ -8,6 +8,8 @@
 #include "server/http/reply.h"
 #include "server/http/request.h"
 
+#include <jansson.h>
+
 /* What a route takes. */
 struct faces_spec {
     const char *image[3];   /* names of its pictures, NULL at the end */
@@ -45,6 +47,11 @@ struct faces_in {
  * ERR_TOO_LARGE. Names the picture in rp's details. */
 NODISCARD enum err faces_in_parse(struct faces_in *out, const struct faces_spec *spec,
                                   struct request *rq, struct reply *rp, struct err_info *err);
+/* The same where the caller may have parsed the request's JSON already: body (body_load's) is
+ * borrowed for the call, and *out keeps nothing of it; NULL: it is parsed here. */
+NODISCARD enum err faces_in_parse_body(struct faces_in *out, const struct faces_spec *spec,
+                                       json_t *body, struct request *rq, struct reply *rp,
+                                       struct err_info *err);
 void faces_in_release(struct faces_in *in);
 
 /* engine_analyse of picture i; its times are added to the request's. An error names the picture,

@@ -3,15 +3,14 @@
 
 #include "engine/base/mem.h"
 #include "server/api/body.h"
-#include "server/api/cursor.h"
 #include "server/api/gallery_json.h"
+#include "server/api/page.h"
 #include "server/api/write.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
 static const char *const no_parameters[] = {NULL};
 
 /* --- what a client decides --- */
@@ -168,25 +167,18 @@ enum err api_identities_create(struct app *app, struct request *rq, struct reply
 
 struct listing {
     struct store_identity_query q;
-    json_t *items;
-    int64_t last;
-    int n;
+    struct page *page;
 };
 
 static enum err take_item(void *self, const struct store_identity *i, struct err_info *err)
 {
-    struct listing *l = self;
-    if (l->n++ == l->q.limit - 1) return ERR_OK; /* one more than a page: there is a next one */
-    l->last = i->row;
-    return json_array_append_new(l->items, identity_json(i))
-               ? err_set(err, ERR_NOMEM, "no memory for a list")
-               : ERR_OK;
+    return page_add(self, i->row, identity_json(i), err);
 }
 
 static enum err list_job(struct store_tx *tx, void *arg, struct err_info *err)
 {
-    struct listing *l = arg;
-    return store_identity_list(tx, &l->q, take_item, l, err);
+    const struct listing *l = arg;
+    return store_identity_list(tx, &l->q, take_item, l->page, err);
 }
 
 enum err api_identities_list(struct app *app, struct request *rq, struct reply *rp,
@@ -194,29 +186,21 @@ enum err api_identities_list(struct app *app, struct request *rq, struct reply *
 {
     static const char *const parameters[] = {"limit", "cursor", "name", "tag", "external_id", NULL};
     AUTO_GALLERY struct gallery_collection *c = NULL;
-    struct listing l = {.q.limit = LIMIT_DEFAULT};
-    struct cursor next;
+    AUTO_PAGE struct page page = {0};
+    struct listing l = {.page = &page};
     enum err rc = request_query_only(rq, parameters, err);
 
     if (rc || (rc = gallery_hold(&c, app->gallery, request_param(rq, "c"), err)) ||
-        (rc = cursor_read(&l.q.after, app, rq, err)) ||
-        (rc = request_query_int(&l.q.limit, rq, "limit", 1, LIMIT_MAX, err)))
+        (rc = page_read(&page, app, rq, err)))
         return rc;
-    l.q.collection = c->is.row;
-    l.q.name = request_query(rq, "name");
-    l.q.tag = request_query(rq, "tag");
-    l.q.external_id = request_query(rq, "external_id");
-    l.q.limit++;
-    if (!(l.items = json_array())) return err_set(err, ERR_NOMEM, "no memory for a list");
-    if ((rc = store_read(app->store, list_job, &l, err))) {
-        json_decref(l.items);
-        return rc;
-    }
-    const bool more = l.n == l.q.limit;
-    if (more) cursor_make(&next, app, rq, l.last);
-    return reply_json(
-        rp, 200, json_pack("{s:o, s:s?}", "items", l.items, "next_cursor", more ? next.s : NULL),
-        err);
+    l.q = (struct store_identity_query){.collection = c->is.row,
+                                        .name = request_query(rq, "name"),
+                                        .tag = request_query(rq, "tag"),
+                                        .external_id = request_query(rq, "external_id"),
+                                        .after = page.after,
+                                        .limit = page.limit + 1};
+    if ((rc = store_read(app->store, list_job, &l, err))) return rc;
+    return page_reply(&page, app, rq, rp, err);
 }
 
 /* --- one identity --- */

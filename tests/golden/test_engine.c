@@ -245,12 +245,67 @@ static void extras_come_when_asked(void **state)
     assert_true(match_similarity(f->embedding, chip.faces[0].embedding, f->dim) > 0.99999f);
     assert_string_equal(chip.faces[0].pass, "precropped");
 
-    struct buf thumb = BUF_INIT(1 << 20);
-    assert_int_equal(engine_thumbnail(e, b.data, b.len, f->box, 96, &thumb, &err), ERR_OK);
-    assert_memory_equal(thumb.data, "\xff\xd8\xff", 3);
-    buf_release(&thumb);
     analysis_release(&a);
     analysis_release(&chip);
+    buf_release(&b);
+    engine_close(e);
+}
+
+/* The thumbnails of an analysis are, byte for byte, those cut from the picture afterwards. */
+static int same_thumbnails(struct engine *e, const struct buf *picture,
+                           const struct analyse_options *asked, const char *name)
+{
+    enum { SIDE = 96 };
+    struct analyse_options o = *asked;
+    struct analysis a = {0};
+    struct err_info err = ERR_INFO_INIT;
+    o.thumbnail = SIDE;
+    if (engine_analyse(e, picture->data, picture->len, &o, &a, &err))
+        fail_msg("%s: %s", name, err.message);
+    for (int i = 0; i < a.n; i++) {
+        const struct face *f = &a.faces[i];
+        struct buf want = BUF_INIT(1 << 20);
+        if (engine_thumbnail(e, picture->data, picture->len, f->box, SIDE, &want, &err))
+            fail_msg("%s, face %d: %s", name, i, err.message);
+        assert_memory_equal(want.data, "\xff\xd8\xff", 3);
+        if (f->thumbnail_jpeg.len != want.len ||
+            memcmp(f->thumbnail_jpeg.data, want.data, want.len) != 0)
+            fail_msg("%s, face %d, pass %s: another thumbnail", name, i, f->pass);
+        buf_release(&want);
+    }
+    const int n = a.n;
+    analysis_release(&a);
+    return n;
+}
+
+static void thumbnails_with_the_analysis(void **state)
+{
+    if (!test_have_models() || !test_have_shared()) skip();
+    (void)state;
+    struct engine *e = open_engine(1, "none");
+    struct analyse_options all = {.select = FACE_ALL}, main = {.embedding = true},
+                           chip = {.embedding = true, .precropped = true};
+    struct image im = IMAGE_INIT, turned = IMAGE_INIT;
+    struct analysis a = {0};
+    for (size_t i = 0; i < ARRAY_LEN(pictures); i++) {
+        struct buf b = test_read(pictures[i]);
+        assert_true(same_thumbnails(e, &b, &all, pictures[i]) >= 1);
+        assert_int_equal(same_thumbnails(e, &b, &main, pictures[i]), 1);
+        assert_int_equal(same_thumbnails(e, &b, &chip, pictures[i]), 1);
+        buf_release(&b);
+    }
+    struct buf upright = test_read(pictures[2]), b = BUF_INIT(16 << 20);
+    assert_int_equal(image_decode(&im, upright.data, upright.len, NULL), ERR_OK);
+    assert_int_equal(image_rotate(&turned, &im, 1, NULL), ERR_OK);
+    assert_int_equal(image_encode_jpeg(&b, &turned, 95, NULL), ERR_OK);
+    assert_int_equal(engine_analyse(e, b.data, b.len, &main, &a, NULL), ERR_OK);
+    assert_string_not_equal(a.faces[0].pass, "default"); /* found turned, cut as it came */
+    assert_int_equal(a.faces[0].thumbnail_jpeg.len, 0);  /* not asked for */
+    assert_int_equal(same_thumbnails(e, &b, &main, "turned"), 1);
+    analysis_release(&a);
+    image_release(&im);
+    image_release(&turned);
+    buf_release(&upright);
     buf_release(&b);
     engine_close(e);
 }
@@ -595,6 +650,7 @@ int main(void)
         cmocka_unit_test(exif_orientations_agree),
         cmocka_unit_test(selection_and_its_errors),
         cmocka_unit_test(extras_come_when_asked),
+        cmocka_unit_test(thumbnails_with_the_analysis),
         cmocka_unit_test(black_white_and_tiny_pictures),
         cmocka_unit_test(bf16_stays_close_and_says_so),
         cmocka_unit_test(recipes_tell_averages_apart),

@@ -60,8 +60,12 @@ static void analysing(void **state)
     struct engine *e = NULL;
     struct err_info err = ERR_INFO_INIT;
     struct analysis want = {0}, a = {0};
-    const struct analyse_options o = {
-        .select = FACE_ALL, .embedding = true, .mask_png = true, .mask = true, .chip_png = true};
+    const struct analyse_options o = {.select = FACE_ALL,
+                                      .embedding = true,
+                                      .mask_png = true,
+                                      .mask = true,
+                                      .chip_png = true,
+                                      .thumbnail = 96};
     if (!test_have_models() || !test_have_shared()) skip();
     struct buf b = test_read(FACES "/lfw-view1/AJ_Cook/AJ_Cook_0001.jpg");
     assert_int_equal(open_it(&e, &err), ERR_OK);

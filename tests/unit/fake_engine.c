@@ -13,6 +13,7 @@ static struct engine fake_engine;
 static _Thread_local struct analyse_options fake_last; /* of the last engine_analyse */
 static const char *fake_calibration;                   /* of the model; NULL: none */
 static enum err fake_error; /* what engine_analyse returns, where not ERR_OK */
+static int fake_thumbnails; /* how many engine_thumbnail made */
 
 #define FAKE_RECIPE "fa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4e"
 static const struct model_info fake_model = {
@@ -82,6 +83,10 @@ enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
         struct face *f = &out->faces[i];
         *f = (struct face){
             .box = {10, 10, 20, 20}, .score = 0.99f, .pass = "default", .quality = 0.5f};
+        f->thumbnail_jpeg = BUF_INIT(16);
+        if (o->thumbnail &&
+            buf_printf(&f->thumbnail_jpeg, err, "\xff\xd8%d of %d", i, o->thumbnail))
+            abort();
         if (!o->embedding) continue;
         f->dim = 2;
         f->embedding = calloc(2, sizeof(float));
@@ -92,7 +97,10 @@ enum err engine_analyse(struct engine *e, const uint8_t *bytes, size_t len,
 
 void analysis_release(struct analysis *a)
 {
-    for (int i = 0; i < a->n; i++) free(a->faces[i].embedding);
+    for (int i = 0; i < a->n; i++) {
+        free(a->faces[i].embedding);
+        buf_release(&a->faces[i].thumbnail_jpeg);
+    }
     free(a->faces);
     *a = (struct analysis){0};
 }
@@ -131,6 +139,7 @@ enum err engine_thumbnail(struct engine *e, const uint8_t *bytes, size_t len, co
                           int side, struct buf *jpeg, struct err_info *err)
 {
     (void)e, (void)bytes, (void)len, (void)box, (void)side;
+    fake_thumbnails++;
     return buf_puts(jpeg, "\xff\xd8", err);
 }
 

@@ -40,10 +40,21 @@ static char *even_calibration(void)
 
 /* --- a request --- */
 
+/* Linked with --wrap for json_loadb: how often a handler parses the body it was sent. */
+static _Thread_local int parses;
+json_t *__real_json_loadb(const char *text, size_t len, size_t flags, json_error_t *why);
+json_t *__wrap_json_loadb(const char *text, size_t len, size_t flags, json_error_t *why);
+
+json_t *__wrap_json_loadb(const char *text, size_t len, size_t flags, json_error_t *why)
+{
+    parses++;
+    return __real_json_loadb(text, len, flags, why);
+}
+
 struct asked {
     enum err rc;
     char message[ERR_MESSAGE_BYTES];
-    int status;
+    int status, parses;
     json_t *body, *details;
 };
 
@@ -76,7 +87,9 @@ static struct asked ask(const struct ask *a)
         rq.part[rq.n_parts] = (struct part){.name = "image",
                                             .data = (const uint8_t *)a->image[rq.n_parts],
                                             .len = strlen(a->image[rq.n_parts])};
+    parses = 0;
     out.rc = a->handler(&app, &rq, &rp, &err);
+    out.parses = parses;
     memcpy(out.message, err.message, sizeof out.message);
     out.status = rp.status;
     if (!out.rc) out.body = json_loadb((const char *)rp.owned, rp.len, 0, NULL);
@@ -392,6 +405,24 @@ static void bad_input(void **state)
          {{0}},
          ERR_CONFLICT,
          "fa4efa4efa4e"},
+        {"no JSON", amy_id, "{\"embedding\":[1,0]", {0}, {{0}}, ERR_BAD_JSON, "line 1"},
+        {"no object", amy_id, "[\"embedding\"]", {0}, {{0}}, ERR_INVALID, "not an object"},
+        {"a field twice",
+         amy_id,
+         "{\"embedding\":[1,0],\"embedding\":[1,0]}",
+         {0},
+         {{0}},
+         ERR_BAD_JSON,
+         "duplicate"},
+        {"the query comes first", amy_id, "{", {0}, {{"forse", "true"}}, ERR_INVALID, "forse"},
+        {"a field too many beside a picture",
+         amy_id,
+         "{\"image\":\"ZmFjZQ==\",\"recipe\":\"ab\"}",
+         {0},
+         {{0}},
+         ERR_INVALID,
+         "recipe"},
+        {"no base64", amy_id, "{\"image\":\"*\"}", {0}, {{0}}, ERR_BAD_BASE64, "image"},
         {"force of what?",
          amy_id,
          "{\"embedding\":[1,0]}",
@@ -429,6 +460,52 @@ static void bad_input(void **state)
         done(&got);
     }
     assert_int_equal(examples(), 2);
+}
+
+static void a_body_is_parsed_once(void **state)
+{
+    static const struct {
+        const char *json;
+        size_t faces;
+    } rows[] = {
+        {"{\"embedding\":[0,-1],\"dry_run\":true}", 1},
+        {"{\"embeddings\":[[0,-1],[-1,0]],\"dry_run\":true}", 2},
+        {"{\"image\":\"ZmFjZQ==\",\"dry_run\":true}", 1},
+        {"{\"image\":[\"ZmFjZQ==\",\"ZmFjZXM=\"],\"face\":\"largest\",\"dry_run\":true}", 2},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct asked got = ask(&(struct ask){api_enrol, amy_id, .json = rows[i].json});
+        if (got.rc || got.parses != 1)
+            fail_msg("%s: parsed %d times, %s", rows[i].json, got.parses, got.message);
+        assert_int_equal(json_array_size(json_object_get(got.body, "faces")), rows[i].faces);
+        done(&got);
+    }
+}
+
+/* Of each face its own, out of the analysis: no photograph is decoded for them again. */
+static void thumbnails(void **state)
+{
+    (void)state;
+    fake_thumbnails = 0;
+    struct asked got = ask(&(struct ask){api_enrol_unassigned, NULL, .image = {"faces"},
+                                         .query = {{"force", "true"}}});
+    assert_int_equal(got.status, 201);
+    done(&got);
+    assert_int_equal(fake_thumbnails, 0);
+    struct store_tx tx = begin_tx();
+    const int64_t last = one(&tx, "SELECT max(row) FROM examples");
+    for (int i = 0; i < 2; i++) {
+        struct buf kept = BUF_INIT(1 << 10);
+        struct err_info err = ERR_INFO_INIT;
+        must(store_example_picture(&kept, &tx, last - 1 + i, STORE_THUMBNAIL, &err), &err);
+        assert_string_equal((char *)kept.data, i ? "\xff\xd8"
+                                                   "1 of 112"
+                                                 : "\xff\xd8"
+                                                   "0 of 112");
+        buf_release(&kept);
+    }
+    roll_back_tx(&tx);
 }
 
 static char *many(int n)
@@ -658,6 +735,8 @@ int main(void)
         IN_APP(by_force),
         IN_APP(of_nobody),
         IN_APP(bad_input),
+        IN_APP(a_body_is_parsed_once),
+        IN_APP(thumbnails),
         IN_APP(a_thousand_at_once),
         IN_APP(the_same_photograph_at_once),
         IN_APP(moved_to_another_model),
