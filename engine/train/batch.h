@@ -11,7 +11,7 @@
 #include "engine/base/err.h"
 #include "engine/train.h"
 
-enum { TRAIN_GROUP = 8 };
+enum { TRAIN_GROUP = 4 };
 
 struct train_pick {
     uint32_t upper, lower; /* glyphs of the set; one glyph: the same */

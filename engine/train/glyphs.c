@@ -8,14 +8,14 @@
 #include "engine/base/mem.h"
 
 enum {
-    STEPS = 1500,
+    STEPS = 5000,
     SMALL_STEPS = 150,
     BATCH = 256,
     CHECKPOINT_STEPS = 100,
     WARM_SHARE = 20 /* of the steps: the first 1/20 raise the rate */
 };
 
-static const double NEW_SHARE = 0.5; /* of the groups that are turned, and that are spliced */
+static const double NEW_SHARE = 0.4; /* of the groups that are turned, and that are spliced */
 static const struct glyph_net_shape FULL = {2, {32, 48, 64}, 128, 0, 0},
                                     SMALL = {1, {16, 16, 32}, 64, 0, 0};
 
@@ -106,7 +106,7 @@ enum err train_glyphs(struct train_glyphs **out, const struct train_options *o,
         rc = err_set(err, ERR_INVALID, "%s", warning);
         goto fail;
     }
-    if ((rc = train(t, o, err))) goto fail;
+    if ((rc = train(t, o, err)) || (rc = glyph_even_out(t, o->cores, err))) goto fail;
     if ((rc = glyph_figures(t, o->seed, o->cores, err))) goto fail;
     *out = t;
     return ERR_OK;

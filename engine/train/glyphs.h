@@ -7,7 +7,7 @@
 #include "engine/train/measure.h"
 #include "engine/train/trainer.h"
 
-enum { GLYPH_EXAMPLES = 4 /* kept of each class */ };
+enum { GLYPH_EXAMPLES = 4 /* kept of each class */, GLYPH_WITHIN = 10240 };
 
 struct train_glyphs {
     struct glyph_data data;
@@ -26,6 +26,19 @@ struct train_glyphs {
     struct train_figure figures[TRAIN_MAX_FIGURES];
     int n_figures;
 };
+
+/* within.c: l [d][d], whose lower triangle becomes L: L L^T is the covariance of x [n][d] within
+ * groups of TRAIN_GROUP rows, with the mean of its variances added to each (halfway to the same in
+ * all directions). ERR_INVALID: all rows of a group are one; ERR_NOMEM. */
+NODISCARD enum err train_within(double *l, const float *x, size_t n, int d, struct err_info *err);
+/* Glyphs that the training would have seen next, but not augmented: [GLYPH_WITHIN][TRAIN_PIXELS],
+ * in groups of TRAIN_GROUP of one character. */
+void glyph_draw_within(uint8_t *pixels, const struct trainer *t);
+/* The graph's embedding becomes L^-1 times what it was, before it is taken to unit length. L is
+ * that of glyph_draw_within's. The errors of train_within and
+ * train_embed. */
+NODISCARD enum err glyph_even_out(struct train_glyphs *t, const struct cores *cores,
+                                  struct err_info *err);
 
 /* glyph_figures.c: embeds everything and fills what follows graph. */
 NODISCARD enum err glyph_figures(struct train_glyphs *t, uint64_t seed, const struct cores *cores,

@@ -27,7 +27,7 @@ static const char help[] =
     "  --license TEXT     of the result (default: not stated)\n"
     "  --seed N           (default 1)\n"
     "  --small            a smaller network and 150 steps\n"
-    "  --steps N, --batch N   (default 1500 of 256)\n"
+    "  --steps N, --batch N   (default 5000 of 256)\n"
     "  --loss L           triplet or softmax; --mining M: semi-random (default), random, semi-hard "
     "or "
     "batch-hard\n"
@@ -38,7 +38,7 @@ static const char help[] =
     "  --plain            glyphs as they are, without augmentation\n"
     "  --turned X         share of glyphs that are turned by quarters and count as other "
     "characters\n"
-    "                     (default 0.5; 0 for small and softmax)\n"
+    "                     (default 0.4; 0 for small and softmax)\n"
     "  --spliced X        share of the upper part of one character and the lower of another, "
     "likewise\n"
     "  --hold-out LETTERS leave these out in both cases; tell them apart by one example "
@@ -99,14 +99,16 @@ static void keep_command(char out[COMMAND_BYTES], int argc, char **argv)
 {
     size_t at = (size_t)snprintf(out, COMMAND_BYTES, "visavis train");
     for (int i = 1; i < argc; i++) {
-        const bool path =
-            i > 1 &&
-            (strcmp(argv[i - 1], "--data") == 0 || strcmp(argv[i - 1], "--out") == 0 ||
-             strcmp(argv[i - 1], "--report") == 0 || strcmp(argv[i - 1], "--checkpoint") == 0);
-        int len = (int)strlen(argv[i]);
-        const char *word = path ? cli_last_part(&len, argv[i]) : argv[i],
-                   *quote = strchr(word, ' ') ? "'" : "";
-        const int n = snprintf(out + at, COMMAND_BYTES - at, " %s%.*s%s", quote, len, word, quote);
+        const char *equals = strncmp(argv[i], "--", 2) == 0 ? strchr(argv[i], '=') : NULL,
+                   *value = equals ? equals + 1 : argv[i];
+        const bool license =
+            strcmp(argv[i - 1], "--license") == 0 || strncmp(argv[i], "--license=", 10) == 0;
+        int len = (int)strlen(value);
+        if (!license && len) value = cli_last_part(&len, value);
+        const char *quote = strchr(value, ' ') ? "'" : "";
+        const int n =
+            snprintf(out + at, COMMAND_BYTES - at, " %.*s%s%.*s%s",
+                     equals ? (int)(equals + 1 - argv[i]) : 0, argv[i], quote, len, value, quote);
         if (n < 0 || (size_t)n >= COMMAND_BYTES - at) break;
         at += (size_t)n;
     }

@@ -27,27 +27,12 @@ struct one {
     enum err rc; /* of this photograph */
     struct err_info err;
     struct analysis a;
-    struct buf *thumbnail; /* [a.n], or NULL */
 };
 
 static char *next_name(void *self)
 {
     struct embedding *e = self;
     return e->next < e->photos->n ? strdup(e->photos->photo[e->next++].file) : NULL;
-}
-
-static enum err make_thumbnails(struct one *o, struct engine *e, const struct buf *bytes)
-{
-    enum err rc = ERR_OK;
-
-    if (!(o->thumbnail = calloc((size_t)o->a.n + 1, sizeof *o->thumbnail)))
-        return err_set(&o->err, ERR_NOMEM, "no memory for thumbnails");
-    for (int i = 0; !rc && i < o->a.n; i++) {
-        o->thumbnail[i] = BUF_INIT(1 << 20);
-        rc = engine_thumbnail(e, bytes->data, bytes->len, o->a.faces[i].box,
-                              CLUSTERS_THUMBNAIL_SIDE, &o->thumbnail[i], &o->err);
-    }
-    return rc;
 }
 
 static void *embed_one(void *self, size_t index, const char *name)
@@ -58,10 +43,10 @@ static void *embed_one(void *self, size_t index, const char *name)
 
     (void)name;
     if (!o) return NULL;
+    struct analyse_options options = e->analyse;
+    if (atomic_load(&e->thumbnails)) options.thumbnail = CLUSTERS_THUMBNAIL_SIDE;
     o->rc = clusters_photo_read(&bytes, &e->photos->photo[index], &o->err);
-    if (!o->rc)
-        o->rc = engine_analyse(e->engine, bytes.data, bytes.len, &e->analyse, &o->a, &o->err);
-    if (!o->rc && atomic_load(&e->thumbnails)) o->rc = make_thumbnails(o, e->engine, &bytes);
+    if (!o->rc) o->rc = engine_analyse(e->engine, bytes.data, bytes.len, &options, &o->a, &o->err);
     return o;
 }
 
@@ -70,8 +55,6 @@ static void drop_one(void *result)
     struct one *o = result;
 
     if (!o) return;
-    for (int i = 0; o->thumbnail && i < o->a.n; i++) buf_release(&o->thumbnail[i]);
-    free(o->thumbnail);
     analysis_release(&o->a);
     free(o);
 }
@@ -98,7 +81,7 @@ static enum err take_face(struct embedding *e, const struct clusters_photo *phot
                           struct one *o, int i)
 {
     struct clusters_faces *f = e->out;
-    const struct face *face = &o->a.faces[i];
+    struct face *face = &o->a.faces[i];
     enum err rc = clusters__faces_add(f, face->embedding, e->err);
 
     if (rc) return rc;
@@ -114,9 +97,9 @@ static enum err take_face(struct embedding *e, const struct clusters_photo *phot
     r->has_box = !e->analyse.precropped;
     memcpy(r->box, face->box, sizeof r->box);
     r->quality = (double)face->quality;
-    if (o->thumbnail && at < CLUSTERS_THUMBNAILS_MAX) {
-        r->thumbnail = o->thumbnail[i];
-        o->thumbnail[i] = BUF_INIT(0);
+    if (at < CLUSTERS_THUMBNAILS_MAX) { /* it changes hands */
+        r->thumbnail = face->thumbnail_jpeg;
+        face->thumbnail_jpeg = BUF_INIT(0);
     }
     return ERR_OK;
 }

@@ -15,9 +15,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/base/mem.h"
 #include "engine/base/pool.h"
 #include "engine/train/augment.h"
 #include "engine/train/glyph_net.h"
+#include "engine/train/glyphs.h"
 #include "engine/train/measure.h"
 #include "engine/train/trainer.h"
 
@@ -343,6 +345,99 @@ static void batches(void **state)
     free(kin);
 }
 
+/* --- within-class covariance, folded into the last layer (within.c) --- */
+
+static void within_by_hand(void **state)
+{
+    /* two groups that spread by 2 along (0.6, 0.8) and by 1 across it, around means of their own */
+    static const float spread[TRAIN_GROUP][2] = {{2, 0}, {-2, 0}, {0, 1}, {0, -1}};
+    float x[2 * TRAIN_GROUP][2];
+    double l[4];
+    struct err_info err = ERR_INFO_INIT;
+    (void)state;
+    for (int i = 0; i < 2 * TRAIN_GROUP; i++) {
+        const float *s = spread[i % TRAIN_GROUP];
+        x[i][0] = 0.6f * s[0] - 0.8f * s[1] + (i < TRAIN_GROUP ? 5 : -7);
+        x[i][1] = 0.8f * s[0] + 0.6f * s[1] + (i < TRAIN_GROUP ? 1 : 30);
+    }
+    if (train_within(l, &x[0][0], 2 * TRAIN_GROUP, 2, &err)) fail_msg("%s", err.message);
+    /* variances 2 and 1/2 there, their mean 5/4 added: 13/4 and 7/4 */
+    const double c[3] = {0.36 * 3.25 + 0.64 * 1.75, 0.48 * (3.25 - 1.75),
+                         0.64 * 3.25 + 0.36 * 1.75};
+    assert_true(fabs(l[0] * l[0] - c[0]) < 1e-5);
+    assert_true(fabs(l[2] * l[0] - c[1]) < 1e-5);
+    assert_true(fabs(l[2] * l[2] + l[3] * l[3] - c[2]) < 1e-5);
+    memset(x, 0, sizeof x);
+    assert_int_equal(train_within(l, &x[0][0], 2 * TRAIN_GROUP, 2, &err), ERR_INVALID);
+}
+
+static const struct nn_op *last_dense(const struct nn_graph *g)
+{
+    int i = g->n_ops - 1;
+    while (g->ops[i].kind != NN_DENSE) i--;
+    return &g->ops[i];
+}
+
+/* L of the glyphs that it is measured on. */
+static void expect_l(double *l, const struct train_glyphs *g)
+{
+    uint8_t *pixels = malloc((size_t)GLYPH_WITHIN * TRAIN_PIXELS);
+    float *x = mem_aligned(GLYPH_WITHIN * (size_t)g->dim, sizeof *x);
+    assert_true(pixels && x);
+    glyph_draw_within(pixels, g->trainer);
+    assert_int_equal(train_embed(x, &g->graph, pixels, GLYPH_WITHIN, NULL, NULL), ERR_OK);
+    assert_int_equal(train_within(l, x, GLYPH_WITHIN, g->dim, NULL), ERR_OK);
+    free(pixels);
+    free(x);
+}
+
+/* The last layer, before and after: L times what it became is what it was; the same bits with
+ * threads. */
+static void evened_out(void **state)
+{
+    enum { D = 16 };
+    struct bench b;
+    struct err_info err = ERR_INFO_INIT;
+    struct train_glyphs g[3];
+    double l[D * D];
+    (void)state;
+    begin(&b, &SHAPE);
+    b.plan.spliced = 0.3;
+    struct trainer *t = made(&b);
+    steps(t, STEPS, NULL);
+    for (int k = 0; k < 3; k++) { /* untouched; with one thread; with three */
+        struct pool *pool;
+        assert_int_equal(pool_new(&pool, k ? 2 * k - 1 : 1, &err), ERR_OK);
+        const struct cores cores = pool_cores(pool);
+        g[k] = (struct train_glyphs){.trainer = t, .dim = D};
+        if (train_net_export(&g[k].graph, &g[k].weights, t->net, &b.net.g, b.net.embedding_ops,
+                             t->parameters, t->statistics, &err))
+            fail_msg("%s", err.message);
+        if (k && glyph_even_out(&g[k], &cores, &err)) fail_msg("%s", err.message);
+        pool_free(pool);
+    }
+    expect_l(l, &g[0]);
+    const struct nn_op *was = last_dense(&g[0].graph), *is = last_dense(&g[1].graph);
+    const size_t inputs = was->w_count / D;
+    for (size_t i = 0; i <= inputs; i++)
+        for (size_t row = 0; row < D; row++) {
+            double sum = 0;
+            for (size_t k = 0; k <= row; k++)
+                sum += l[row * D + k] * (double)(i < inputs ? is->w[k * inputs + i] : is->b[k]);
+            assert_true(fabs(sum - (double)(i < inputs ? was->w[row * inputs + i] : was->b[row])) <
+                        1e-5);
+        }
+    const struct nn_op *threads = last_dense(&g[2].graph);
+    assert_memory_equal(is->w, threads->w, is->w_count * sizeof(float));
+    assert_memory_equal(is->b, threads->b, is->b_count * sizeof(float));
+    for (int k = 0; k < 3; k++) {
+        nn_graph_release(&g[k].graph);
+        free(g[k].weights);
+    }
+    trainer_free(t);
+    end(&b);
+}
+
 /* Ink stays ink, and within [0, 1]; another seed, another picture; the same seed, the same. */
 static void augmented(void **state)
 {
@@ -439,6 +534,8 @@ int main(void)
         cmocka_unit_test(every_loss_learns),
         cmocka_unit_test(plans_refused),
         cmocka_unit_test(batches),
+        cmocka_unit_test(within_by_hand),
+        cmocka_unit_test(evened_out),
         cmocka_unit_test(augmented),
         cmocka_unit_test(measured_by_hand),
     };
