@@ -1,8 +1,8 @@
-/* Within-class covariance normalisation (Hatch, Kajarekar and Stolcke 2006, "Within-class covariance
- * normalization for SVM-based speaker recognition"): directions in which glyphs of one character
- * differ count less. e becomes L^-1 e with L L^T = C, the covariance within characters; a cosine
- * sees no more of L than C^-1. As e is the last dense layer's output, of unit length or not, L^-1
- * goes into that layer's weights, and the network stays as it is. */
+/* Within-class covariance normalisation (Hatch, Kajarekar and Stolcke 2006, "Within-class
+ * covariance normalization for SVM-based speaker recognition"): directions in which glyphs of one
+ * character differ count less. e becomes L^-1 e with L L^T = C, the covariance within characters; a
+ * cosine sees no more of L than C^-1. As e is the last dense layer's output, of unit length or not,
+ * L^-1 goes into that layer's weights, and the network stays as it is. */
 #include <cblas.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -72,8 +72,8 @@ static enum err change_weights(struct train_glyphs *t, const double *l, int d, s
         for (size_t i = 0; i < inputs; i++) m[k * columns + i] = (double)w[k * inputs + i];
         m[k * columns + inputs] = (double)b[k];
     }
-    cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, d, (int)columns, 1,
-                l, d, m, (int)columns);
+    cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, d, (int)columns,
+                1, l, d, m, (int)columns);
     for (size_t k = 0; k < (size_t)d; k++) {
         for (size_t i = 0; i < inputs; i++) w[k * inputs + i] = (float)m[k * columns + i];
         b[k] = (float)m[k * columns + inputs];

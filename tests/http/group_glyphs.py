@@ -51,13 +51,18 @@ def run(t):
             os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "visavis", "models")
         for name in DEFAULTS:
             os.symlink(os.path.join(ours, name + ".safetensors"), os.path.join(models, name + ".safetensors"))
-        learns = os.path.basename(os.path.dirname(t.binary)) == "release"  # elsewhere it would take minutes
-        trained = subprocess.run([t.binary, "train", "glyphs", "--small", "--data", GLYPHS, "--hold-out", NEW, "--steps", "150" if learns else "2",
-                                  "--out", os.path.join(models, "some.safetensors")], capture_output=True, text=True, check=False)
-        t.check("glyphs: train without some letters", trained.returncode == 0, trained.stderr)
+        # under a sanitizer a training would take minutes
+        learns = os.path.basename(os.path.dirname(t.binary)) == "release" and train(t, os.path.join(models, "some.safetensors"))
         with client.Server(t.binary, "--models", models) as s:
             digits(t, s, known)
-            new_alphabet(t, s, known, learns)
+            if learns:
+                new_alphabet(t, s, known)
+
+
+def train(t, model):
+    run_ = subprocess.run([t.binary, "train", "glyphs", "--small", "--data", GLYPHS, "--hold-out", NEW, "--out", model],
+                          capture_output=True, text=True, check=False)
+    return t.check("glyphs: train without some letters", run_.returncode == 0, run_.stderr)
 
 
 def enrol(t, s, collection, characters_, people, known):
@@ -99,7 +104,7 @@ def digits(t, s, known):
     t.check("glyphs: a letter is none of the digits", letters.count("match") <= 1, f"{letters.count('match')} of {len(letters)}")
 
 
-def new_alphabet(t, s, known, learns):
+def new_alphabet(t, s, known):
     """One example a class; by chance a fifth would be right."""
     five = "bfhrT"
     right = asked = 0
@@ -112,4 +117,4 @@ def new_alphabet(t, s, known, learns):
             right += labels.count(c)
             asked += len(labels)
     print(f"glyphs: {right} of {asked} of a new alphabet named by one example a letter")
-    t.check("glyphs: letters never trained on are told apart", asked and (right >= 0.7 * asked or not learns), f"{right} of {asked}")
+    t.check("glyphs: letters never trained on are told apart", asked and right >= 0.65 * asked, f"{right} of {asked}")
