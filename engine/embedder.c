@@ -142,10 +142,11 @@ enum err embedder_ready_recipe(char recipe[65], const char *models_dir, const ch
     struct embedder e;
     enum err rc = embedder_open(&e, &o, err);
     if (rc) return rc;
-    if (e.input.crop != CROP_NONE)
+    if (e.input.crop == CROP_NONE)
+        memcpy(recipe, e.recipe, sizeof e.recipe);
+    else
         rc = err_set(err, ERR_INVALID, "what finds the faces is a part of model %.64s's recipe",
                      name);
-    memcpy(recipe, e.recipe, sizeof e.recipe);
     embedder_close(&e);
     return rc;
 }

@@ -146,12 +146,13 @@ struct train_figure {
 };
 struct train_source_info {
     char name[TRAIN_NAME_BYTES];
-    char images_sha256[65], labels_sha256[65]; /* of the files as they are */
-    size_t train, held;                        /* glyphs */
+    /* Of the files as they are; of a folder of pictures, of the glyphs and labels as read. */
+    char images_sha256[65], labels_sha256[65];
+    size_t train, held; /* glyphs */
 };
 /* What a training has shown; arrays live as long as the result. */
 struct train_report {
-    int n_sources, n_figures, n_prototypes;
+    int n_sources, n_figures;
     const struct train_source_info *sources;
     const struct train_figure *figures;
     long steps;
@@ -168,8 +169,9 @@ struct train_report {
 
 struct train_glyphs;
 /* Trains, measures, chooses examples. On ERR_OK *out is the caller's (train_glyphs_free).
- * ERR_NOT_FOUND, ERR_INVALID: what is wrong with the data or an option; ERR_CONFLICT: the
- * checkpoint is of another training; ERR_TIMEOUT: progress stopped it; ERR_NOMEM, ERR_IO. */
+ * ERR_NOT_FOUND: no such folder; ERR_INVALID: what is wrong with the data or an option;
+ * ERR_CONFLICT: the checkpoint is of another training; ERR_TIMEOUT: progress stopped it; ERR_NOMEM,
+ * ERR_IO. */
 NODISCARD enum err train_glyphs(struct train_glyphs **out, const struct train_options *o,
                                 struct err_info *err);
 void train_glyphs_free(struct train_glyphs *t);

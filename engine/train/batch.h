@@ -29,8 +29,9 @@ struct train_batches {
     double chance[TRAIN_MAX_CLASSES];    /* cumulative */
 };
 
-/* balance: a class is drawn in proportion to (its glyphs)^balance: 0 all alike, 1 as they are.
- * ERR_INVALID: a class with one glyph, or fewer than two classes; ERR_NOMEM. */
+/* What is not set here, seed and shares, is the caller's to set. balance: a class is drawn in
+ * proportion to (its glyphs)^balance: 0 all alike, 1 as they are. ERR_INVALID: a class with one
+ * glyph, or fewer than two classes; ERR_NOMEM. */
 NODISCARD enum err train_batches_init(struct train_batches *b, const struct train_set *set,
                                       double balance, struct err_info *err);
 void train_batches_release(struct train_batches *b);

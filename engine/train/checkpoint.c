@@ -5,6 +5,7 @@
  *   before it (32)
  *
  * in this machine's byte order: it is for the machine that trains. */
+#include <errno.h>
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <string.h>
@@ -81,7 +82,8 @@ static enum err write_all(int fd, const uint8_t *data, size_t len, const char *p
 {
     for (size_t done = 0; done < len;) {
         const ssize_t n = write(fd, data + done, len - done);
-        if (n <= 0) return err_set(err, ERR_IO, "cannot write %s", path);
+        if (n <= 0)
+            return err_set(err, err_of_write(errno), "cannot write %s: %s", path, strerror(errno));
         done += (size_t)n;
     }
     return ERR_OK;

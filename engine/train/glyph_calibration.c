@@ -1,5 +1,5 @@
-/* How alike two glyphs are, of one character and of two: every pair of glyphs that were held out.
- */
+/* How alike two glyphs are, of one character and of two: pairs of glyphs that were held out, the
+ * first of each character as the sources have them. */
 #include <stdlib.h>
 #include <string.h>
 

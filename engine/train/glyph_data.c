@@ -180,8 +180,8 @@ enum err glyph_data_read(struct glyph_data *out, char *warning, const struct tra
     for (int i = 0; i < n; i++) free(list[i]);
     free(list);
     if (!n && (rc = add_folder(&d, o, err)))
-        rc = err_prefix(err, "%.200s holds no NAME%s[.gz], nor folders of pictures", o->data,
-                        IMAGES);
+        rc = err_prefix(err, "%.200s, without a NAME%s[.gz] read as a folder of pictures a class",
+                        o->data, IMAGES);
     if (rc) {
         glyph_data_release(&d);
         return rc;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "engine/base/mem.h"
-#include "engine/match.h"
+
 #include "engine/train/glyphs.h"
 #include "engine/train/set.h"
 

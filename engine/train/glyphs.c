@@ -138,7 +138,7 @@ void train_glyphs_report(const struct train_glyphs *t, struct train_report *out)
 {
     *out = (struct train_report){.n_sources = t->data.n_sources,
                                  .n_figures = t->n_figures,
-                                 .n_prototypes = (int)t->examples.n,
+
                                  .sources = t->data.sources,
                                  .figures = t->figures,
                                  .steps = t->trainer->step,

@@ -7,7 +7,10 @@
 #include "engine/train/measure.h"
 #include "engine/train/trainer.h"
 
-enum { GLYPH_EXAMPLES = 4 /* kept of each class */, GLYPH_WITHIN = 10240 };
+enum {
+    GLYPH_EXAMPLES = 4 /* kept of each class */,
+    GLYPH_WITHIN = 10240 /* glyphs of glyph_draw_within */
+};
 
 struct train_glyphs {
     struct glyph_data data;
@@ -27,9 +30,9 @@ struct train_glyphs {
     int n_figures;
 };
 
-/* within.c: l [d][d], whose lower triangle becomes L: L L^T is the covariance of x [n][d] within
- * groups of TRAIN_GROUP rows, with the mean of its variances added to each (halfway to the same in
- * all directions). ERR_INVALID: all rows of a group are one; ERR_NOMEM. */
+/* within.c. n: whole groups. l [d][d], whose lower triangle becomes L: L L^T is the covariance of x
+ * [n][d] within groups of TRAIN_GROUP rows, with the mean of its variances added to each (halfway
+ * to the same in all directions). ERR_INVALID: all rows of a group are one; ERR_NOMEM. */
 NODISCARD enum err train_within(double *l, const float *x, size_t n, int d, struct err_info *err);
 /* Glyphs that the training would have seen next, but not augmented: [GLYPH_WITHIN][TRAIN_PIXELS],
  * in groups of TRAIN_GROUP of one character. */

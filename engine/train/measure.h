@@ -24,8 +24,8 @@ struct train_refs {
     uint8_t *labels; /* [n] */
     size_t n;
 };
-/* Adds each class's mean over x [n][d], of unit length, for the classes that are there; room for
- * TRAIN_MAX_CLASSES more is the caller's. */
+/* Adds each class's mean over x [n][d], of unit length, for each class that is there; room
+ * for them is the caller's. */
 void train_add_means(struct train_refs *to, const float *x, const uint8_t *labels, size_t n, int d);
 /* The class that x [d] is most alike, of those that are allowed (NULL: all); similarity[c]: to the
  * most similar reference of class c; -1, the least there is, where it has none or is not allowed.

@@ -143,13 +143,17 @@ static void wino_weights_back(const struct wino *k, float *dw)
     }
 }
 
-/* Asks for the four rows of four pixels that the tile below (of the next image, after the last row)
- * needs beside what this one has read: a layer of large images does not stay in the second cache.
- */
-INLINE void wino_ask(const float *pixels, size_t row, size_t pixel)
+/* Asks for the four rows of four pixels (the first vector of each) that the tile below, or of the
+ * next image, needs beside what this one, which begins at `pixels`, has read: a layer of large
+ * images, which have few channels, does not stay in the second cache. */
+INLINE void wino_ask(const struct wino *k, const float *x, const float *pixels)
 {
-    UNROLL for (int y = 0; y < WINO_OUT; y++) UNROLL for (int x = 0; x < WINO_OUT; x++)
-        __builtin_prefetch(pixels + (size_t)y * row + (size_t)x * pixel);
+    const struct train_window *t = k->t;
+    const size_t row = (size_t)t->w * k->c,
+                 at = (size_t)(pixels - x) + (size_t)(WINO_SIDE - t->pt) * row;
+    if (at + 3 * row + 3 * k->c >= (size_t)t->n * (size_t)t->h * row) return;
+    UNROLL for (int y = 0; y < WINO_OUT; y++) UNROLL for (int i = 0; i < WINO_OUT; i++)
+        __builtin_prefetch(x + at + (size_t)y * row + (size_t)i * k->c);
 }
 
 /* v = B^T x B of tiles first..first+n-1 */
@@ -159,8 +163,7 @@ static void wino_in(const struct wino *k, const float *x, int first, int n)
     for (int i = 0; i < n; i++) {
         const struct wino_tile at = wino_tile_at(k, first + i);
         const float *img = x + (size_t)at.image * (size_t)t->h * (size_t)t->w * k->c;
-        wino_ask(img + ((size_t)(at.y + WINO_SIDE - t->pt) * (size_t)t->w + (size_t)at.x) * k->c,
-                 (size_t)t->w * k->c, k->c);
+        wino_ask(k, x, img + ((size_t)at.y * (size_t)t->w + (size_t)at.x) * k->c);
         wino_tiles_in(WINO_SIDE, k->v + (size_t)i * k->c, WINO_TILES * k->c, img, t->h, t->w, k->c,
                       at.y - t->pt, at.x - t->pl);
     }

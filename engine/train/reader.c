@@ -36,6 +36,9 @@ static enum err bind(struct train_reader *r, struct err_info *err)
                            *scale = find(m, READER_SCALE, ST_F32, 1),
                            *examples = find(m, READER_EXAMPLES, ST_U8, 3),
                            *labels = find(m, READER_LABELS, ST_U8, 1);
+    if (examples && !prototypes)
+        return err_set(err, ERR_INVALID,
+                       "glyph model %.64s was made by an earlier version: train it again", m->name);
     if (m->role != MODEL_EMBEDDER || !prototypes || !classes || !codes || !scale || !examples ||
         !labels)
         return err_set(err, ERR_INVALID, "model %.64s is no glyph model: it has no examples",

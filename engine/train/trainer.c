@@ -89,7 +89,8 @@ void trainer_free(struct trainer *t)
 
 /* --- a step --- */
 
-/* Row i of the batch goes to shard i % TRAIN_SHARDS, so that each shard has every class of it. */
+/* Row i of the batch goes to shard i % TRAIN_SHARDS: a group's rows lie in different shards, whose
+ * batch statistics are of half of the groups. */
 static void shard_forward(void *arg, int shard, int thread)
 {
     struct trainer *t = arg;

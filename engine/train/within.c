@@ -42,18 +42,15 @@ static void leave_means(double *left, const float *x, size_t n, size_t d)
 enum err train_within(double *l, const float *x, size_t n, int d, struct err_info *err)
 {
     AUTO_FREE double *left = malloc(n * (size_t)d * sizeof *left);
-    const int threads = omp_get_max_threads();
     double trace = 0;
     int info;
     if (!left) return err_set(err, ERR_NOMEM, "no memory for a covariance of %d", d);
     leave_means(left, x, n, (size_t)d);
-    omp_set_num_threads(1); /* of OpenBLAS: the same sums on any number of cores */
     cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, d, (int)n, 1 / (double)n, left, d, 0, l, d);
     for (int k = 0; k < d; k++) trace += l[k * d + k];
     for (int k = 0; k < d; k++) l[k * d + k] += trace / d;
     /* Fortran's columns are our rows: its upper triangle is our lower one, its U^T U our L L^T */
     dpotrf_("U", &d, l, &d, &info);
-    omp_set_num_threads(threads);
     return info ? err_set(err, ERR_INVALID, "the embeddings do not differ within characters")
                 : ERR_OK;
 }
@@ -91,6 +88,9 @@ enum err glyph_even_out(struct train_glyphs *t, const struct cores *cores, struc
     if (!pixels || !x || !l) return err_set(err, ERR_NOMEM, "no memory for %zu embeddings", n);
     glyph_draw_within(pixels, t->trainer);
     if ((rc = train_embed(x, &t->graph, pixels, n, cores, err))) return rc;
-    if ((rc = train_within(l, x, n, t->dim, err))) return rc;
-    return change_weights(t, l, t->dim, err);
+    const int threads = omp_get_max_threads();
+    omp_set_num_threads(1); /* of OpenBLAS: the same sums on any number of cores */
+    if (!(rc = train_within(l, x, n, t->dim, err))) rc = change_weights(t, l, t->dim, err);
+    omp_set_num_threads(threads);
+    return rc;
 }

@@ -3,7 +3,7 @@
 
 #include "engine/base/mem.h"
 #include "server/api/gallery_json.h"
-#include "server/api/page.h"
+#include "server/api/list_page.h"
 #include "server/api/write.h"
 
 #include <string.h>
@@ -17,12 +17,12 @@ struct listing {
     const struct gallery_collection *collection;
     const char *identity; /* NULL: of any, or, where unassigned, of nobody */
     bool unassigned;
-    struct page *page;
+    struct list_page *page;
 };
 
 static enum err take_item(void *self, const struct store_example *e, struct err_info *err)
 {
-    return page_add(self, e->row, example_json(e), err);
+    return list_page_add(self, e->row, example_json(e), err);
 }
 
 static enum err list_job(struct store_tx *tx, void *arg, struct err_info *err)
@@ -43,17 +43,17 @@ enum err api_examples_list(struct app *app, struct request *rq, struct reply *rp
 {
     static const char *const parameters[] = {"limit", "cursor", "unassigned", NULL};
     AUTO_GALLERY struct gallery_collection *c = NULL;
-    AUTO_PAGE struct page page = {0};
+    AUTO_LIST_PAGE struct list_page page = {0};
     struct listing l = {.identity = request_param(rq, "i"), .page = &page};
     enum err rc = request_query_only(rq, parameters, err);
 
     if (rc || (rc = gallery_hold(&c, app->gallery, request_param(rq, "c"), err)) ||
-        (rc = page_read(&page, app, rq, err)) ||
+        (rc = list_page_read(&page, app, rq, err)) ||
         (rc = request_query_bool(&l.unassigned, rq, "unassigned", err)))
         return rc;
     l.collection = c;
     if ((rc = store_read(app->store, list_job, &l, err))) return rc;
-    return page_reply(&page, app, rq, rp, err);
+    return list_page_reply(&page, app, rq, rp, err);
 }
 
 /* --- one example: .../examples/{e}, also below an identity --- */

@@ -4,7 +4,7 @@
 #include "engine/base/mem.h"
 #include "server/api/body.h"
 #include "server/api/gallery_json.h"
-#include "server/api/page.h"
+#include "server/api/list_page.h"
 #include "server/api/write.h"
 
 #include <stdio.h>
@@ -167,12 +167,12 @@ enum err api_identities_create(struct app *app, struct request *rq, struct reply
 
 struct listing {
     struct store_identity_query q;
-    struct page *page;
+    struct list_page *page;
 };
 
 static enum err take_item(void *self, const struct store_identity *i, struct err_info *err)
 {
-    return page_add(self, i->row, identity_json(i), err);
+    return list_page_add(self, i->row, identity_json(i), err);
 }
 
 static enum err list_job(struct store_tx *tx, void *arg, struct err_info *err)
@@ -186,12 +186,12 @@ enum err api_identities_list(struct app *app, struct request *rq, struct reply *
 {
     static const char *const parameters[] = {"limit", "cursor", "name", "tag", "external_id", NULL};
     AUTO_GALLERY struct gallery_collection *c = NULL;
-    AUTO_PAGE struct page page = {0};
+    AUTO_LIST_PAGE struct list_page page = {0};
     struct listing l = {.page = &page};
     enum err rc = request_query_only(rq, parameters, err);
 
     if (rc || (rc = gallery_hold(&c, app->gallery, request_param(rq, "c"), err)) ||
-        (rc = page_read(&page, app, rq, err)))
+        (rc = list_page_read(&page, app, rq, err)))
         return rc;
     l.q = (struct store_identity_query){.collection = c->is.row,
                                         .name = request_query(rq, "name"),
@@ -200,7 +200,7 @@ enum err api_identities_list(struct app *app, struct request *rq, struct reply *
                                         .after = page.after,
                                         .limit = page.limit + 1};
     if ((rc = store_read(app->store, list_job, &l, err))) return rc;
-    return page_reply(&page, app, rq, rp, err);
+    return list_page_reply(&page, app, rq, rp, err);
 }
 
 /* --- one identity --- */

@@ -104,8 +104,8 @@ NODISCARD enum err cli_engine_open(struct engine **out, struct cli_engine *o, st
  * looks. */
 int cli_workers(const struct cli_engine *o);
 
-/* A line on standard error that counts, only where that is a terminal. done == total ends it; total
- * 0: not known. */
+/* A line on standard error that counts, only where that is a terminal, until cli_progress_end.
+ * total 0: not known. */
 struct cli_progress {
     const char *what;
     double started, shown;

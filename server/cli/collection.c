@@ -6,7 +6,7 @@
 static const char usage[] =
     "usage: visavis collection create NAME [--rule max|mean_top|centroid] [--rule-top N]\n"
     "                   [--min-quality Q] [--keep-thumbnails] [--keep-photos] [--ttl-days N]\n"
-    "       visavis collection list\n"
+    "       visavis collection list [--cursor C]\n"
     "       visavis collection show NAME\n"
     "       visavis collection people NAME [--tag TAG] [--cursor C]\n"
     "       visavis collection calibrate NAME   on its own examples\n"
@@ -68,14 +68,14 @@ int cli_collection(int argc, char **argv)
     struct cli_call c;
     struct cli_words w;
     const struct cli_option options[] = {
-        {"rule", .text = &o.rule},
-        {"rule-top", .whole = &o.rule_top, .least = 1, .most = 100},
-        {"min-quality", .number = &o.min_quality, .least = 0, .most = 1},
-        {"keep-thumbnails", .flag = &o.keep_thumbnails},
-        {"keep-photos", .flag = &o.keep_photos},
-        {"ttl-days", .whole = &o.ttl_days, .least = 0, .most = 36500},
-        {"tag", .text = &o.tag},
-        {"cursor", .text = &o.cursor},
+        {"rule", .text = &o.rule, .of = 1u << CREATE},
+        {"rule-top", .whole = &o.rule_top, .least = 1, .most = 100, .of = 1u << CREATE},
+        {"min-quality", .number = &o.min_quality, .least = 0, .most = 1, .of = 1u << CREATE},
+        {"keep-thumbnails", .flag = &o.keep_thumbnails, .of = 1u << CREATE},
+        {"keep-photos", .flag = &o.keep_photos, .of = 1u << CREATE},
+        {"ttl-days", .whole = &o.ttl_days, .least = 0, .most = 36500, .of = 1u << CREATE},
+        {"tag", .text = &o.tag, .of = 1u << PEOPLE},
+        {"cursor", .text = &o.cursor, .of = 1u << PEOPLE | 1u << LIST},
         {"data", .text = &o.data},
         CLI_ENGINE_OPTIONS(&o.engine),
         {0}};

@@ -1,5 +1,6 @@
 #include "server/cli/glyphs.h"
 
+#include <errno.h>
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,11 +31,14 @@ static enum err write_whole(const char *path, const struct asset *a, struct err_
     snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     const int fd = mkstemp(temporary);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
-    const bool wrote = f && fwrite(a->text, 1, a->len, f) == a->len;
-    const bool closed = f && fclose(f) == 0;
-    if (wrote && closed && rename(temporary, path) == 0) return ERR_OK;
+    errno = 0;
+    bool ok = f && fwrite(a->text, 1, a->len, f) == a->len && fflush(f) == 0;
+    int why = errno;
+    if (f && fclose(f)) ok = false;
+    if (ok && rename(temporary, path) == 0) return ERR_OK;
+    if (!why) why = errno;
     if (fd >= 0) unlink(temporary);
-    return err_set(err, ERR_IO, "cannot write %.200s", path);
+    return err_set(err, err_of_write(why), "cannot write %.200s: %s", path, strerror(why));
 }
 
 /* SHA-256 of the files that earlier versions carried: they are replaced, a person's own of this

@@ -254,7 +254,7 @@ if [ -d $glyphs ]; then
     run "train glyphs, folders" 0 train glyphs --data "$g/pictures" --small --steps 2 --out "$g/few.safetensors"
     holds "train glyphs, folders" 'lines[0]["data"][0]["train"] == 20 and lines[0]["data"][0]["held_out"] == 6 and not lines[0]["calibrated"]'
     run "train glyphs, a folder of neither" 2 train glyphs --data "$g" --small --steps 2
-    says "train glyphs, a folder of neither" "nor folders of pictures"
+    says "train glyphs, a folder of neither" "read as a folder of pictures a class"
     run "train glyphs, transposed" 2 train glyphs --data $glyphs --small --steps 1 --orientation transposed
     says "train glyphs, transposed" "--orientation"
     run "model show, trained" 0 model show tiny --verify --models "$g"

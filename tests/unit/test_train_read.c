@@ -279,7 +279,7 @@ static void bundled_model_reads_new_writers(void **state)
         n++;
     }
     assert_int_equal(n, 682);
-    if (right < n * 78 / 100 || merged < n * 88 / 100)
+    if (right < n * 83 / 100 || merged < n * 92 / 100)
         fail_msg("of %zu characters %zu are right, %zu but for their case", n, right, merged);
     train_set_release(&s);
     train_reader_close(r);

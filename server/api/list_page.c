@@ -1,11 +1,11 @@
-#include "server/api/page.h"
+#include "server/api/list_page.h"
 
 #include "server/api/cursor.h"
 
 enum { LIMIT = 100, LIMIT_MAX = 1000 };
 
-enum err page_read(struct page *out, const struct app *app, const struct request *rq,
-                   struct err_info *err)
+enum err list_page_read(struct list_page *out, const struct app *app, const struct request *rq,
+                        struct err_info *err)
 {
     enum err rc = cursor_read(&out->after, app, rq, err);
 
@@ -15,7 +15,7 @@ enum err page_read(struct page *out, const struct app *app, const struct request
     return out->items ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for a list");
 }
 
-enum err page_add(struct page *p, int64_t position, json_t *item, struct err_info *err)
+enum err list_page_add(struct list_page *p, int64_t position, json_t *item, struct err_info *err)
 {
     if (p->n++ == p->limit) {
         json_decref(item);
@@ -26,8 +26,8 @@ enum err page_add(struct page *p, int64_t position, json_t *item, struct err_inf
                                                  : ERR_OK;
 }
 
-enum err page_reply(const struct page *p, const struct app *app, const struct request *rq,
-                    struct reply *rp, struct err_info *err)
+enum err list_page_reply(const struct list_page *p, const struct app *app, const struct request *rq,
+                         struct reply *rp, struct err_info *err)
 {
     const bool more = p->n > p->limit;
     struct cursor next;
@@ -38,7 +38,7 @@ enum err page_reply(const struct page *p, const struct app *app, const struct re
         err);
 }
 
-void page_release(struct page *p)
+void list_page_release(struct list_page *p)
 {
     json_decref(p->items);
     p->items = NULL;

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "engine/base/mem.h"
-#include "server/api/page.h"
+#include "server/api/list_page.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,12 +28,12 @@ static json_t *answer(const char *limit, const char *cursor)
     const struct request rq = list(limit, cursor);
     struct reply rp = REPLY_INIT;
     struct err_info err = ERR_INFO_INIT;
-    AUTO_PAGE struct page p = {0};
+    AUTO_LIST_PAGE struct list_page p = {0};
 
-    if (page_read(&p, &app, &rq, &err)) fail_msg("%s", err.message);
+    if (list_page_read(&p, &app, &rq, &err)) fail_msg("%s", err.message);
     for (int64_t at = p.after + 10, left = p.limit + 1; at <= 70 && left; at += 10, left--)
-        assert_int_equal(page_add(&p, at, json_integer(at), &err), ERR_OK);
-    assert_int_equal(page_reply(&p, &app, &rq, &rp, &err), ERR_OK);
+        assert_int_equal(list_page_add(&p, at, json_integer(at), &err), ERR_OK);
+    assert_int_equal(list_page_reply(&p, &app, &rq, &rp, &err), ERR_OK);
     assert_int_equal(rp.status, 200);
     json_t *out = json_loadb((const char *)rp.owned, rp.len, 0, NULL);
     reply_release(&rp);
@@ -87,8 +87,8 @@ static void what_it_refuses(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct request rq = list(rows[i].limit, rows[i].cursor);
         struct err_info err = ERR_INFO_INIT;
-        AUTO_PAGE struct page p = {0};
-        assert_int_equal(page_read(&p, &app, &rq, &err), ERR_INVALID);
+        AUTO_LIST_PAGE struct list_page p = {0};
+        assert_int_equal(list_page_read(&p, &app, &rq, &err), ERR_INVALID);
         assert_string_equal(err.message, rows[i].says);
     }
 }
@@ -97,10 +97,10 @@ static void no_item(void **state)
 {
     const struct request rq = list("1", NULL);
     struct err_info err = ERR_INFO_INIT;
-    AUTO_PAGE struct page p = {0};
+    AUTO_LIST_PAGE struct list_page p = {0};
     (void)state;
-    assert_int_equal(page_read(&p, &app, &rq, &err), ERR_OK);
-    assert_int_equal(page_add(&p, 1, NULL, &err), ERR_NOMEM);
+    assert_int_equal(list_page_read(&p, &app, &rq, &err), ERR_OK);
+    assert_int_equal(list_page_add(&p, 1, NULL, &err), ERR_NOMEM);
 }
 
 int main(void)
