@@ -104,7 +104,7 @@ struct train_options {
     enum train_orientation orientation;
     uint64_t seed;
     bool small;            /* a smaller network (for a minute's try) */
-    long steps;            /* 0: 5000, or 150 for small */
+    long steps;            /* 0: 4000, or 150 for small */
     int batch;             /* 0: 256 */
     const char *loss;      /* "triplet" or "softmax"; NULL: triplet */
     const char *mining;    /* "random", "semi-hard", "batch-hard", "semi-random" (NULL) */
@@ -113,12 +113,12 @@ struct train_options {
     double rate;           /* 0: 0.002, or 0.05 for sgd */
     double decay;          /* of weights */
     double dropout;        /* before the embedding */
-    double balance; /* classes are drawn in proportion to (their glyphs)^balance; < 0: 0.2, small
+    double balance; /* classes are drawn in proportion to (their glyphs)^balance; < 0: 0.3, small
                        0.5 */
     bool plain;     /* glyphs as they are: no augmentation */
     /* To tell characters apart that were never seen: the share of glyphs that are turned by
      * quarters, and of those that are put together from the upper part of one character and the
-     * lower part of another. They count as other characters. < 0: 0.4; 0 for small and softmax. */
+     * lower part of another. They count as other characters. < 0: 0.5; 0 for small and softmax. */
     double turned, spliced;
     const char *hold_out;   /* letters (ASCII) that are left out in both cases, to be told apart by
                                one example afterwards; NULL: none */

@@ -8,14 +8,14 @@
 #include "engine/base/mem.h"
 
 enum {
-    STEPS = 5000,
+    STEPS = 4000,
     SMALL_STEPS = 150,
     BATCH = 256,
     CHECKPOINT_STEPS = 100,
     WARM_SHARE = 20 /* of the steps: the first 1/20 raise the rate */
 };
 
-static const double NEW_SHARE = 0.4; /* of the groups that are turned, and that are spliced */
+static const double NEW_SHARE = 0.5; /* of the groups that are turned, and that are spliced */
 static const struct glyph_net_shape FULL = {2, {32, 48, 64}, 128, 0, 0},
                                     SMALL = {1, {16, 16, 32}, 64, 0, 0};
 
@@ -43,7 +43,7 @@ static enum err make_plan(struct train_plan *p, const struct train_options *o, s
     p->mining = TRAIN_MINE_SEMI_RANDOM;
     if ((rc = train_mining_parse(&p->mining, o->mining, err))) return rc;
     const bool plain = o->small || p->softmax;
-    p->balance = o->balance >= 0 ? o->balance : o->small ? 0.5 : 0.2;
+    p->balance = o->balance >= 0 ? o->balance : o->small ? 0.5 : 0.3;
     p->turned = o->turned >= 0 ? o->turned : plain ? 0 : NEW_SHARE;
     p->spliced = o->spliced >= 0 ? o->spliced : plain ? 0 : NEW_SHARE;
     p->warm = p->steps / WARM_SHARE;
