@@ -59,10 +59,11 @@ struct st_pair {
  * tensors are filled where they will lie; it gets its name at the end (fsync, rename), so that a
  * reader sees the old file or the new one, also after a crash. Tensors lie in the order given, the
  * first at a multiple of 64 bytes (the format forbids gaps: the header is padded with spaces, and
- * tensors whose size is no multiple of 4 must come last). */
+ * tensors of smaller elements come after those of larger ones). */
 struct st_writer;
 /* tensors: their data is ignored. path NULL: in memory, for checks that keep nothing. ERR_IO,
- * ERR_STORAGE_FULL, ERR_NOMEM, ERR_INTERNAL: a tensor that cannot be written. */
+ * ERR_STORAGE_FULL, ERR_NOMEM, ERR_INTERNAL: a tensor that cannot be written, or not
+ * at a multiple of its element size. */
 NODISCARD enum err st_writer_open(struct st_writer **out, const char *path,
                                   const struct st_pair *meta, size_t n_meta,
                                   const struct st_tensor *tensors, size_t n_tensors,

@@ -25,7 +25,8 @@ struct st_writer {
 static enum err add_tensor(json_t *header, const struct st_tensor *t, size_t *at,
                            struct err_info *err)
 {
-    size_t count = 1, bytes = st_dtype_bytes(t->dtype);
+    const size_t element = st_dtype_bytes(t->dtype);
+    size_t count = 1, bytes = element;
     json_t *shape = json_array();
 
     for (int i = 0; i < t->ndim; i++) {
@@ -37,6 +38,11 @@ static enum err add_tensor(json_t *header, const struct st_tensor *t, size_t *at
         json_decref(shape);
         return err_set(err, ERR_INTERNAL, "tensor %s: dtype, shape or name cannot be written",
                        t->name);
+    }
+    if (*at % element) { /* the format has no gaps: larger elements come first */
+        json_decref(shape);
+        return err_set(err, ERR_INTERNAL, "tensor %s: byte %zu is no place for %s", t->name, *at,
+                       st_dtype_name(t->dtype));
     }
     json_t *j = json_pack("{s:s, s:o, s:[I,I]}", "dtype", st_dtype_name(t->dtype), "shape", shape,
                           "data_offsets", (json_int_t)*at, (json_int_t)(*at + bytes));

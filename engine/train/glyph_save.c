@@ -38,9 +38,9 @@ enum err train_glyphs_save(const struct train_glyphs *t, const struct train_save
     digest_sources(sha256, &t->data);
     const struct st_tensor tensors[] = {
         {READER_PROTOTYPES, ST_F32, 2, {p->n, d}, p->n * d, p->x},
-        {READER_CLASSES, ST_U8, 1, {p->n}, p->n, p->labels},
         {READER_CODES, ST_I32, 2, {classes, 2}, 2 * classes, codes},
         {READER_SCALE, ST_F32, 1, {1}, 1, t->confidence},
+        {READER_CLASSES, ST_U8, 1, {p->n}, p->n, p->labels},
         {READER_EXAMPLES, ST_U8, 3, {e->n, TRAIN_SIDE, TRAIN_SIDE}, e->n * TRAIN_PIXELS, e->pixels},
         {READER_LABELS, ST_U8, 1, {e->n}, e->n, e->labels},
     };

@@ -24,7 +24,10 @@ static const struct st_tensor *find(const struct model *m, const char *name, enu
                                     int ndim)
 {
     const struct st_tensor *t = st_find(m->st, name);
-    return t && t->dtype == type && t->ndim == ndim ? t : NULL;
+    return t && t->dtype == type && t->ndim == ndim &&
+                   (type == ST_U8 || (uintptr_t)t->data % sizeof(float) == 0)
+               ? t
+               : NULL;
 }
 
 static enum err bind(struct train_reader *r, struct err_info *err)

@@ -181,6 +181,10 @@ static void odd_files(void **state)
     assert_int_equal(st_write(path, META, 1, &wrong, 1, &err), ERR_INTERNAL);
     const struct st_tensor twice[] = {TENSORS[0], TENSORS[0]};
     assert_int_equal(st_write(path, META, 1, twice, 2, &err), ERR_INTERNAL);
+    static const uint8_t three[] = {1, 2, 3};
+    const struct st_tensor crooked[] = {{"three", ST_U8, 1, {3}, 3, three}, TENSORS[0]};
+    assert_int_equal(st_write(path, META, 1, crooked, 2, &err), ERR_INTERNAL);
+    assert_non_null(strstr(err.message, "byte 3 is no place for F32"));
     assert_int_equal(files_in_folder(), 0);
 }
 

@@ -99,7 +99,7 @@ static struct built build(const char *kind)
         add(&b, NN_CONV2D, 37, 3, 1, 1, true);
     } else if (strcmp(kind, "winograd") == 0) { /* what the float tables transform */
         add(&b, NN_CONV2D, 16, 3, 1, 1, true);
-        add(&b, NN_CONV2D, 48, 3, 1, 1, true);
+        add(&b, NN_CONV2D, 16, 3, 1, 1, true);
         add(&b, NN_CONV2D, 32, 3, 1, 0, false);
     }
     add(&b, NN_FLATTEN, 0, 1, 1, 0, false);
