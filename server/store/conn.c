@@ -16,14 +16,15 @@ static const char PRAGMAS[] = "PRAGMA foreign_keys = ON;"
 
 _Static_assert(STORE_PAGES_MAX == 33554431, "max_page_count above is gaps.c's");
 
-/* Why the system refused. What fails in a COMMIT leaves no sqlite3_system_errno; the log's file
- * knows. */
+/* Why the system refused. A write that fails in a COMMIT leaves no sqlite3_system_errno; the log's
+ * file keeps that of its last write. */
 static int system_errno(sqlite3 *db)
 {
     int os = sqlite3_system_errno(db);
     sqlite3_file *log = NULL;
-    if (!os && !sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, (void *)&log) &&
-        log && log->pMethods)
+    if (!os && sqlite3_extended_errcode(db) == SQLITE_IOERR_WRITE &&
+        !sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, (void *)&log) && log &&
+        log->pMethods)
         log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &os);
     return os;
 }
