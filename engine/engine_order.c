@@ -10,7 +10,7 @@
 #include "engine/engine.h"
 
 #include <math.h>
-#include <nettle/sha2.h>
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,13 +33,8 @@ static const struct {
 
 bool engine_order_known(struct order_check *out, const uint8_t *bytes, size_t len)
 {
-    struct sha256_ctx sha;
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    char hex[2 * SHA256_DIGEST_SIZE + 1];
-    sha256_init(&sha);
-    sha256_update(&sha, len, bytes);
-    sha256_digest(&sha, sizeof digest, digest);
-    hex_text(hex, digest, sizeof digest);
+    char hex[65];
+    hex_sha256(hex, bytes, len);
     for (size_t i = 0; i < ARRAY_LEN(KNOWN); i++) {
         if (strcmp(KNOWN[i].sha256, hex) != 0) continue;
         *out = KNOWN[i].check;

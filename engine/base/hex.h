@@ -7,5 +7,7 @@
 
 /* out: 2 n digits, lower case, and a closing 0. */
 void hex_text(char *out, const uint8_t *bytes, size_t n);
+/* SHA-256 of n bytes. */
+void hex_sha256(char out[65], const uint8_t *bytes, size_t n);
 
 #endif

@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,21 +24,11 @@ void glyph_data_release(struct glyph_data *d)
     train_set_release(&d->unseen);
 }
 
-static void hash_bytes(char hex[65], const uint8_t *bytes, size_t n)
-{
-    struct sha256_ctx sha;
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    sha256_init(&sha);
-    sha256_update(&sha, n, bytes);
-    sha256_digest(&sha, sizeof digest, digest);
-    hex_text(hex, digest, sizeof digest);
-}
-
 static enum err hash_file(char hex[65], const char *path, struct err_info *err)
 {
     AUTO_BUF struct buf b = BUF_INIT(TRAIN_MAX_FILE_BYTES);
     enum err rc = buf_read_file(&b, path, err);
-    if (!rc) hash_bytes(hex, b.data, b.len);
+    if (!rc) hex_sha256(hex, b.data, b.len);
     return rc;
 }
 
@@ -140,8 +129,8 @@ static enum err add_folder(struct glyph_data *d, const struct train_options *o,
     enum err rc = train_set_folder(&all, o->data, o->orientation, err);
     if (rc) return rc;
     snprintf(info->name, sizeof info->name, "pictures");
-    hash_bytes(info->images_sha256, all.pixels, all.n * TRAIN_PIXELS);
-    hash_bytes(info->labels_sha256, all.labels, all.n);
+    hex_sha256(info->images_sha256, all.pixels, all.n * TRAIN_PIXELS);
+    hex_sha256(info->labels_sha256, all.labels, all.n);
     rc = add_set(d, &all, o->hold_out, err);
     train_set_release(&all);
     return rc;

@@ -1,7 +1,7 @@
 #include "server/cli/glyphs.h"
 
 #include <errno.h>
-#include <nettle/sha2.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,15 +53,10 @@ static const char *const EARLIER[] = {
 static bool stays(const char *path)
 {
     AUTO_BUF struct buf file = BUF_INIT(MODEL_MAX_BYTES);
-    struct sha256_ctx sha;
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    char hex[2 * SHA256_DIGEST_SIZE + 1];
+    char hex[65];
     if (access(path, F_OK)) return false;
     if (buf_read_file(&file, path, NULL)) return true;
-    sha256_init(&sha);
-    sha256_update(&sha, file.len, file.data);
-    sha256_digest(&sha, sizeof digest, digest);
-    hex_text(hex, digest, sizeof digest);
+    hex_sha256(hex, file.data, file.len);
     for (size_t i = 0; i < ARRAY_LEN(EARLIER); i++)
         if (strcmp(hex, EARLIER[i]) == 0) return false;
     return true;

@@ -21,8 +21,19 @@ static void digits(void **state)
     assert_string_equal(out, "");
 }
 
+/* FIPS 180-4's example of one block, and nothing at all. */
+static void sha256(void **state)
+{
+    (void)state;
+    char out[65];
+    hex_sha256(out, (const uint8_t *)"abc", 3);
+    assert_string_equal(out, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    hex_sha256(out, (const uint8_t *)"", 0);
+    assert_string_equal(out, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(digits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(digits), cmocka_unit_test(sha256)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

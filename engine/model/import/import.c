@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <nettle/sha2.h>
-
 #include "engine/base/buf.h"
 #include "engine/base/hex.h"
 #include "engine/base/mem.h"
@@ -51,16 +49,6 @@ static const struct format {
     {"\x80\5", 2, NULL, "a Python pickle that torch did not write"},
 };
 
-static void digest(char hex[65], const uint8_t *data, size_t len)
-{
-    struct sha256_ctx sha;
-    uint8_t bytes[SHA256_DIGEST_SIZE];
-    sha256_init(&sha);
-    sha256_update(&sha, len, data);
-    sha256_digest(&sha, sizeof bytes, bytes);
-    hex_text(hex, bytes, sizeof bytes);
-}
-
 /* Protocol buffers have no magic; this one is damaged, where it is one. */
 static bool endless_varint(const struct import_job *job)
 {
@@ -93,7 +81,7 @@ static enum err dispatch(struct import_job *job, struct err_info *err)
 static enum err import_mapped(struct import_job *job, struct err_info *err)
 {
     const char *want = job->options.sha256;
-    digest(job->sha256, job->data, job->len);
+    hex_sha256(job->sha256, job->data, job->len);
     (void)madvise((void *)(uintptr_t)job->data, job->len, MADV_DONTNEED); /* read again as needed */
     if (want && strcasecmp(want, job->sha256) != 0)
         return err_set(err, ERR_MODEL, "its sha256 is %s, expected %.64s", job->sha256, want);
