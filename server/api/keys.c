@@ -1,6 +1,7 @@
 #include "server/api/api.h"
 
 #include "server/api/access_json.h"
+#include "server/api/body.h"
 #include "server/api/time_json.h"
 #include "server/api/write.h"
 
@@ -54,18 +55,12 @@ static enum err field(struct store_key_wish *w, const char *name, const json_t *
 
 static enum err parse(struct create *c, const struct request *rq, struct err_info *err)
 {
-    json_error_t why;
     const char *name;
     json_t *value;
-    enum err rc = ERR_OK;
+    enum err rc;
 
     c->wish = (struct store_key_wish){.name = "", .collection = "", .right = KEY_ADMIN};
-    c->body = json_loadb((const char *)rq->body, rq->body_len, JSON_REJECT_DUPLICATES, &why);
-    if (!c->body)
-        return err_set(err, ERR_BAD_JSON, "the body is not JSON: line %d, column %d: %s", why.line,
-                       why.column, why.text);
-    if (!json_is_object(c->body))
-        return err_set(err, ERR_INVALID, "the JSON body is not an object");
+    if ((rc = body_load(&c->body, rq, err))) return rc;
     json_object_foreach(c->body, name, value)
     {
         if ((rc = field(&c->wish, name, value, err))) return rc;
